@@ -1,0 +1,104 @@
+"""Tokens: what the backend's JWTs say, in either of their two spellings. Nothing here asks a server."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from library_server.accounts import errors
+from library_server.actor import Kind
+
+IAT_LEEWAY_SECONDS = 30
+_ID_DIGITS = 18  # more would not be a number of any database
+_SPELLINGS_OF_ID = ("user_id", "id", "sub")
+_SPELLINGS_OF_KIND = ("user_type", "type")
+# The claims' types and times are ours to judge, because PyJWT's messages are not the contract's.
+_SIGNATURE_ONLY: Any = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a valid token says: a user and, perhaps, the token's own id and the child's parent."""
+
+    user: int
+    kind: Kind
+    jti: str | None
+    parent_id: int | None
+
+
+def from_header(header: str | None) -> str:
+    """The token of an ``Authorization`` header. Raises TokenMissing or HeaderMalformed."""
+    words = (header or "").split()
+    if not words:
+        raise errors.TokenMissing
+    if len(words) != 2 or words[0].lower() != "bearer":
+        raise errors.HeaderMalformed
+    return words[1]
+
+
+def verify(token: str, secret: str) -> Claims:
+    """The claims of a token signed with `secret` by HS256 (RFC 7519).
+
+    Raises TokenInvalid (format, signature, algorithm, ``nbf``, ``iat``), TokenExpired or ClaimsInvalid.
+    """
+    try:
+        payload = jwt.decode(token, secret, algorithms=["HS256"], options=_SIGNATURE_ONLY)
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        raise errors.TokenInvalid from None
+    _check_times(payload, time.time())
+    kind = _agreed([payload[name] for name in _SPELLINGS_OF_KIND if payload.get(name) is not None])
+    user = _agreed([_as_id(payload[name]) for name in _SPELLINGS_OF_ID if payload.get(name) is not None])
+    if kind not in ("parent", "child") or all(payload.get(name) is None for name in ("user_id", "id")):
+        raise errors.ClaimsInvalid
+    parent_id = payload.get("parent_id") if kind == "child" else None
+    return Claims(user, kind, _as_jti(payload.get("jti")), None if parent_id is None else _as_id(parent_id))
+
+
+def _check_times(payload: dict[str, Any], now: float) -> None:
+    times = {name: payload[name] for name in ("exp", "nbf", "iat") if payload.get(name) is not None}
+    for value in times.values():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise errors.ClaimsInvalid
+    if "exp" not in times:
+        raise errors.ClaimsInvalid
+    if times["exp"] <= now:
+        raise errors.TokenExpired
+    if times.get("nbf", now) > now or times.get("iat", now) > now + IAT_LEEWAY_SECONDS:
+        raise errors.TokenInvalid
+
+
+def _agreed(values: list[Any]) -> Any:
+    if not values or any(value != values[0] for value in values):
+        raise errors.ClaimsInvalid
+    return values[0]
+
+
+def _as_id(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _ID_DIGITS:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise errors.ClaimsInvalid
+    return value
+
+
+def _as_jti(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise errors.ClaimsInvalid
+    return str(value)
+
+
+def mint(user: int, kind: Kind, secret: str, seconds: int) -> str:
+    """A token in the guide's spelling, for development and tests."""
+    now = int(time.time())
+    claims = {"user_id": user, "user_type": kind, "sub": str(user), "iat": now, "exp": now + seconds}
+    return jwt.encode(claims, secret, algorithm="HS256")

@@ -1,0 +1,72 @@
+"""The application: a checklist of what it is made of."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask import Blueprint, Flask
+from flask.logging import default_handler
+
+from library_server import cli
+from library_server.catalog import routes as catalog
+from library_server.config import Config
+from library_server.extensions import db, migrate
+from library_server.shared.redis import redis
+from library_server.web import docs, health
+from library_server.web.errors import handle_errors_of, handle_routing_errors
+
+PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
+EVERYWHERE = ("",)
+FEATURES: list[Blueprint] = [catalog.bp, docs.bp, health.bp]
+DIRECT: list[Blueprint] = [health.direct]  # for clients that talk to our port without nginx
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+Settings = Config | Mapping[str, object]
+
+
+def create_app(config: Settings | None = None) -> Flask:
+    """The Library Server as an application of its own.
+
+    `config`: settings by the names of their environment variables, which win over the environment. Connects to
+    nothing. Raises ConfigError on a setting that cannot work.
+    """
+    settings = Config.load(config)
+    app = Flask("library_server", static_folder=None)
+    _log_as_told(settings)
+    _bind_extensions(app, settings)
+    _mount(app, [*FEATURES, *DIRECT], EVERYWHERE)
+    migrate.init_app(app, db, directory=str(MIGRATIONS))
+    app.cli.add_command(cli.library)
+    return app
+
+
+def init_app(app: Flask, config: Settings | None = None) -> None:
+    """Mounts the library into somebody else's application, below ``/content``, ``/assets`` and ``/api/content``.
+
+    Its settings, extensions, error pages and hooks stay as they are; a route of its own that stands below our
+    prefixes goes on to be its. `config` and errors as for `create_app`.
+    """
+    _bind_extensions(app, Config.load(config))
+    _mount(app, FEATURES, PREFIXES)
+
+
+def _log_as_told(settings: Config) -> None:
+    logger = logging.getLogger("library_server")
+    logger.setLevel(settings.log_level)
+    if not logger.hasHandlers():
+        logger.addHandler(default_handler)
+
+
+def _bind_extensions(app: Flask, settings: Config) -> None:
+    app.extensions["library_config"] = settings
+    db.bind(app, settings.database_url, settings.database_pool_size, settings.database_max_overflow)
+    redis.bind(app, settings.redis_url)
+
+
+def _mount(app: Flask, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:
+    library = Blueprint("library", __name__)
+    handle_errors_of(library)
+    for blueprint in blueprints:
+        library.register_blueprint(blueprint)
+    app.register_blueprint(library)
+    handle_routing_errors(app, prefixes)

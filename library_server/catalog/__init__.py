@@ -1,0 +1,1 @@
+"""The catalogue: the items of ``content_library``, listed, read and maintained."""

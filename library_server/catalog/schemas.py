@@ -1,0 +1,173 @@
+"""Items in JSON: what editors send, what is asked for, what an item looks like."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
+
+from library_server.catalog.models import ContentItem
+from library_server.config import Config
+from library_server.lib import json, paths
+from library_server.lib.digests import tag
+from library_server.lib.paging import Window, window
+from library_server.web.inputs import PositiveNumber, QueryText, WholeNumber, YesOrNo
+
+MAX_JSON_COLUMN_BYTES = 256 * 1024
+FILTERS = ("subject_area", "age_range", "content_type", "difficulty_level")
+
+
+def _one_of(setting: str) -> Callable[[str, ValidationInfo], str]:
+    def check(value: str, info: ValidationInfo) -> str:
+        allowed = getattr(info.context, setting) if isinstance(info.context, Config) else ()
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
+def _small(value: Any) -> Any:
+    if len(json.encode(value)) > MAX_JSON_COLUMN_BYTES:
+        raise ValueError(f"must be at most {MAX_JSON_COLUMN_BYTES // 1024} KiB of JSON")
+    return value
+
+
+def _inside_the_folder(value: str) -> str:
+    if not paths.is_safe(value):
+        raise ValueError("must be a relative path inside the content folder, like audio/song.mp3")
+    return value
+
+
+ContentType = Annotated[str, AfterValidator(_one_of("content_types"))]
+SubjectArea = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+AgeRange = Annotated[str, AfterValidator(_one_of("age_ranges"))]
+Difficulty = Annotated[str, AfterValidator(_one_of("difficulty_levels"))]
+Title = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
+Skills = Annotated[list[Any] | dict[str, Any], AfterValidator(_small)]
+
+
+class ContentChange(BaseModel):
+    """What an editor may change; what is not named stays as it is."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    content_type: ContentType = ""
+    subject_area: SubjectArea = ""
+    age_range: AgeRange = ""
+    title: Title | None = None
+    description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+    file_path: Annotated[str, StringConstraints(max_length=500), AfterValidator(_inside_the_folder)] | None = None
+    skill_objectives: Skills | None = None
+    prerequisite_skills: Skills | None = None
+    content_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = None
+    download_priority: Annotated[int, Field(ge=1, le=10)] | None = 5
+    difficulty_level: Difficulty | None = None
+    active: bool = True
+
+    def values(self) -> dict[str, Any]:
+        """The columns that are named, as they are stored."""
+        return {name: _stored(name, getattr(self, name)) for name in self.model_fields_set}
+
+
+class ContentDraft(ContentChange):
+    """A new item, or one that replaces another; what is not named has its default."""
+
+    content_type: ContentType
+    subject_area: SubjectArea
+    age_range: AgeRange
+
+    def values(self) -> dict[str, Any]:
+        """Every column an editor may set, as it is stored."""
+        return {name: _stored(name, getattr(self, name)) for name in type(self).model_fields}
+
+
+_EMPTY: dict[str, Any] = {
+    "title": "",
+    "skill_objectives": [],
+    "prerequisite_skills": [],
+    "content_metadata": {},
+}
+
+
+def _stored(name: str, value: Any) -> Any:
+    # A missing title is stored empty, because the guide's database allows no NULL there.
+    return _EMPTY.get(name) if value is None else value
+
+
+class ItemQuery(BaseModel):
+    """The query of one item, and what every list shares."""
+
+    active: Literal["true", "false", "all"] = Field("true", description="Editors may ask for retired items.")
+
+
+class ListQuery(ItemQuery):
+    """The query of a list: filters and a window, in either spelling."""
+
+    subject_area: Annotated[QueryText, Field(max_length=50)] | None = None
+    age_range: Annotated[QueryText, Field(max_length=20)] | None = None
+    content_type: Annotated[QueryText, Field(max_length=50)] | None = None
+    difficulty_level: Annotated[QueryText, Field(max_length=20)] | None = None
+    q: Annotated[QueryText, Field(max_length=200)] | None = Field(
+        None, description="Text that title or description contains, in any case."
+    )
+    page: PositiveNumber | None = Field(None, description="From 1.")
+    per_page: PositiveNumber | None = Field(None, description="Default 20, at most 50.")
+    limit: PositiveNumber | None = Field(None, description="The same as `per_page`.")
+    offset: WholeNumber | None = Field(None, description="Rows to skip, instead of `page`.")
+
+    @property
+    def filters(self) -> dict[str, str | None]:
+        """The four exact filters, None where not asked for."""
+        return {name: getattr(self, name) for name in FILTERS}
+
+    @property
+    def window(self) -> Window:
+        """Which rows of the list."""
+        return window(self.page, self.per_page, self.limit, self.offset)
+
+
+class DeleteQuery(BaseModel):
+    """The query of a deletion."""
+
+    purge: YesOrNo = Field(False, description="Also remove the row and its file.")
+
+
+def dump_item(item: ContentItem) -> dict[str, Any]:
+    """The item as the contract's section 3 prints it."""
+    metadata = {} if item.content_metadata is None else item.content_metadata
+    return {
+        "content_id": item.id,
+        "title": _title(item, metadata),
+        "description": item.description,
+        "content_type": item.content_type,
+        "subject_area": item.subject_area,
+        "age_range": item.age_range,
+        "difficulty_level": item.difficulty_level,
+        "skill_objectives": [] if item.skill_objectives is None else item.skill_objectives,
+        "prerequisite_skills": [] if item.prerequisite_skills is None else item.prerequisite_skills,
+        "content_metadata": metadata,
+        "file_path": item.file_path,
+        "file_url": f"/content/{quote(item.file_path)}" if item.file_path else None,
+        "download_priority": item.download_priority,
+        "active": item.active is not False,
+        "usage_count": item.usage_count or 0,
+        "average_completion_time": item.average_completion_time,
+        "success_rate": item.success_rate,
+        "created_at": item.created_at,
+        "updated_at": item.updated_at,
+    }
+
+
+def _title(item: ContentItem, metadata: Any) -> str:
+    told = metadata.get("title") if isinstance(metadata, dict) else None
+    if item.title or (isinstance(told, str) and told.strip()):
+        return item.title or str(told).strip()
+    if item.file_path:
+        return item.file_path.rpartition("/")[2]
+    return f"{item.content_type} {item.id}"
+
+
+def revision(item: ContentItem) -> str:
+    """Changes when an editor's column does, whoever wrote it; counting does not change it."""
+    return tag(json.encode([getattr(item, name) for name in ContentChange.model_fields]))

@@ -1,0 +1,124 @@
+"""Writes to the catalogue. Each function commits, then tells: `item_changed` is sent after the commit."""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from blinker import Signal
+from sqlalchemy import column, exists, select, table
+from sqlalchemy.exc import IntegrityError
+
+from library_server import storage
+from library_server.accounts.services import permit_editing
+from library_server.actor import Actor
+from library_server.catalog.errors import ContentNotFound, HasLearningRecords
+from library_server.catalog.models import ContentItem
+from library_server.catalog.queries import MAX_ID
+from library_server.catalog.schemas import revision
+from library_server.errors import PreconditionFailed
+from library_server.extensions import db
+from library_server.lib.clock import utc_now
+from library_server.shared import schema
+
+log = logging.getLogger(__name__)
+
+item_changed = Signal("An item was created, changed, retired or purged; sent with ``item_id`` after the commit.")
+
+_PROGRESS = table("progress", column("content_id"))
+_FOREIGN_KEY_VIOLATION = "23503"
+
+
+def create_item(actor: Actor, values: Mapping[str, Any]) -> ContentItem:
+    """Adds an item with these column `values`. Raises ParentRequired or EditorRequired."""
+    permit_editing(actor)
+    now = utc_now()
+    item = ContentItem(**values, usage_count=0, created_at=now, updated_at=now)
+    db.session.add(item)
+    return _commit(item)
+
+
+def change_item(
+    actor: Actor, item_id: int, values: Mapping[str, Any], expected: Collection[str] | None = None
+) -> ContentItem:
+    """Sets the columns in `values`, and no other, so that two editors of different columns both have their way.
+
+    Raises ParentRequired, EditorRequired, ContentNotFound; PreconditionFailed when the item's revision is not among
+    `expected`.
+    """
+    item = _locked(actor, item_id, expected)
+    for name, value in values.items():
+        setattr(item, name, value)
+    if db.session.is_modified(item):
+        item.updated_at = utc_now()
+    return _commit(item)
+
+
+def retire_item(actor: Actor, item_id: int, expected: Collection[str] | None = None) -> None:
+    """Takes the item out of sight; its row, file and learning records stay. Raises as `change_item` does."""
+    change_item(actor, item_id, {"active": False}, expected)
+
+
+def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = None) -> None:
+    """Removes the row for good, and its file unless another row uses it. Raises as `change_item` does, and
+    HasLearningRecords.
+    """
+    item = _locked(actor, item_id, expected)
+    # Asked before, because a database may lack the foreign key, or have one that deletes along.
+    if "content_id" in schema.columns("progress") and db.session.scalar(
+        select(exists().where(_PROGRESS.c.content_id == item_id))
+    ):
+        raise HasLearningRecords
+    path = item.file_path
+    db.session.delete(item)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        db.session.rollback()
+        if getattr(error.orig, "pgcode", None) == _FOREIGN_KEY_VIOLATION:
+            raise HasLearningRecords from None
+        raise
+    removable = path if path and not _file_is_used(path) else None
+    db.session.commit()
+    item_changed.send(item_id=item_id)
+    if removable:
+        _remove_file(removable)
+
+
+def _locked(actor: Actor, item_id: int, expected: Collection[str] | None) -> ContentItem:
+    permit_editing(actor)
+    item = db.session.get(ContentItem, item_id, with_for_update=True) if 0 < item_id <= MAX_ID else None
+    if item is None:
+        raise ContentNotFound
+    if expected is not None and revision(item) not in expected:
+        raise PreconditionFailed
+    return item
+
+
+def _commit(item: ContentItem) -> ContentItem:
+    db.session.commit()
+    db.session.refresh(item)
+    item_changed.send(item_id=item.id)
+    return item
+
+
+def _remove_file(path: str) -> None:
+    # The row is gone and the editor is told so; a file that will not go is an operator's matter.
+    try:
+        storage.content().remove(path)
+    except (OSError, ValueError) as error:
+        log.error("The file of a purged item could not be removed: %s", type(error).__name__)
+
+
+def _file_is_used(path: str) -> bool:
+    """Whether a row of any table of ours names the file."""
+    for name, path_column in (
+        ("content_library", "file_path"),
+        ("heggerty_curriculum_data", "audio_file_path"),
+        ("nursery_rhyme_data", "audio_file_path"),
+    ):
+        source = table(name, column(path_column))
+        if path_column in schema.columns(name) and db.session.scalar(
+            select(exists().where(source.c[path_column] == path))
+        ):
+            return True
+    return False

@@ -1,0 +1,80 @@
+"""The commands of operators: ``flask library …``. Thin: they call services and print."""
+
+import sys
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import OperationalError
+
+from library_server.accounts import tokens
+from library_server.actor import Kind
+from library_server.catalog import importing
+from library_server.config import current_config
+from library_server.operations import schema_report
+from library_server.operations.schema_report import Level
+
+SHOWN_PROBLEMS = 100
+
+library = AppGroup("library", help="Look after the library.")
+
+
+@library.command("token")
+@click.option("--parent", type=click.IntRange(1), help="The id of a parent.")
+@click.option("--child", type=click.IntRange(1), help="The id of a child.")
+@click.option("--hours", type=click.IntRange(1, 24 * 365), default=12, show_default=True, help="How long it is valid.")
+def token(parent: int | None, child: int | None, hours: int) -> None:
+    """Print a token for local trials. Refused in production."""
+    config = current_config()
+    if config.app_env == "production":
+        raise click.ClickException("tokens are the backend's to give in production (APP_ENV)")
+    user = parent or child
+    if user is None or (parent and child):
+        raise click.UsageError("give one of --parent and --child")
+    kind: Kind = "parent" if parent else "child"
+    click.echo(tokens.mint(user, kind, config.secret_key, hours * 3600))
+
+
+@library.command("check-schema")
+def check_schema() -> None:
+    """Say what the database has and lacks. Exit status: 0 fine, 1 degraded, 2 unusable."""
+    try:
+        findings = schema_report.report()
+    except OperationalError:
+        click.echo("The database cannot be reached: check DATABASE_URL and that PostgreSQL runs.")
+        sys.exit(Level.UNUSABLE)
+    for finding in findings:
+        click.echo(f"{finding.level.name.lower():9} {finding.table}: {finding.sentence}")
+    worst = max(finding.level for finding in findings)
+    click.echo(f"Altogether: {worst.name.lower()}.")
+    sys.exit(worst)
+
+
+@library.command("import")
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--files",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder that file_path is relative to; its files are copied into the content folder.",
+)
+@click.option("--update", is_flag=True, help="Make items that are there already what the manifest says.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def import_items(manifest: Path, files: Path | None, update: bool, dry_run: bool) -> None:
+    """Import the items of MANIFEST, a CSV file (docs/import.md). Exit status 1 when rows are bad."""
+    with manifest.open("rb") as lines:
+        length = sum(1 for _ in lines)
+    try:
+        with click.progressbar(length=length, label=f"Reading {manifest.name}", file=sys.stderr) as bar:
+            report = importing.import_manifest(manifest, files, update=update, dry_run=dry_run, progress=bar.update)
+    except importing.ManifestError as error:
+        raise click.ClickException(str(error)) from None
+    for line, sentence in sorted(report.problems)[:SHOWN_PROBLEMS]:
+        click.echo(f"line {line}: {sentence}")
+    if len(report.problems) > SHOWN_PROBLEMS:
+        click.echo(f"… and {len(report.problems) - SHOWN_PROBLEMS} more bad rows.")
+    would = "would be " if dry_run else ""
+    click.echo(
+        f"{report.rows} rows: {report.added} {would}added, {report.updated} {would}updated, "
+        f"{report.unchanged} left as they are, {len(report.problems)} bad; {report.files} files copied."
+    )
+    sys.exit(1 if report.problems else 0)

@@ -1,0 +1,163 @@
+"""The settings: the only reader of ``os.environ``; each is typed, with its default and a sentence."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from flask import current_app
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+MIB = 1024 * 1024
+MIN_SECRET_BYTES = 32
+PRINTED_SAMPLE_SECRET = "your-super-secret-key-for-jwt-and-sessions"  # noqa: S105 (the guide's, refused)
+
+
+class ConfigError(Exception):
+    """A setting cannot work. The message is one line that names the variable, never its value."""
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Config(BaseModel):
+    """Every setting, read from the environment variable of the same name in capitals."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper, hide_input_in_errors=True)
+
+    app_env: Literal["production", "development", "testing"] = Field(
+        "production", description="`production`, `development` or `testing`; production refuses weak secrets."
+    )
+    secret_key: str = Field(
+        "", description="The secret shared with the backend that signs tokens (HS256); at least 32 bytes."
+    )
+    algorithm: Literal["HS256"] = Field("HS256", description="The token algorithm; nothing else is accepted.")
+    database_url: str = Field("", description="`postgresql://user:password@host:5432/database`.")
+    database_pool_size: int = Field(5, ge=1, le=200, description="Connections a worker keeps open.")
+    database_max_overflow: int = Field(
+        10, ge=0, le=200, description="Connections a worker may open beyond the pool under load."
+    )
+    redis_url: str = Field("", description="`redis://host:6379/0`, `rediss://…` or `unix:///path?db=0`.")
+    content_storage_path: str = Field(
+        "/data/content", description="The folder of content files (`audio/ video/ images/ documents/`)."
+    )
+    content_editors: CommaList = Field(
+        (), description="Parent ids or e-mails, comma-separated, who may edit; empty: every parent may."
+    )
+    content_types: CommaList = Field(
+        ("activity", "nursery_rhyme", "assessment", "lesson", "story", "game"),
+        description="Values of `content_type` that may be written.",
+    )
+    age_ranges: CommaList = Field(
+        ("3-5", "6-8", "9-12", "13+", "all"), description="Values of `age_range` that may be written."
+    )
+    difficulty_levels: CommaList = Field(
+        ("beginner", "intermediate", "advanced", "easy", "standard", "challenging"),
+        description="Values of `difficulty_level` that may be written.",
+    )
+    revocation_required: bool = Field(
+        False, description="`true`: answer 503 while Redis cannot say whether a token is revoked."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="The least severe log line written to standard error."
+    )
+    host: str = Field("0.0.0.0", description="The address gunicorn listens on.")  # noqa: S104 (behind nginx)
+    port: int = Field(8001, ge=1, le=65535, description="The port gunicorn listens on.")
+    workers: int = Field(2, ge=1, le=256, description="gunicorn worker processes.")
+    max_requests: int = Field(10_000, ge=0, description="Requests after which a worker is replaced; 0: never.")
+    max_requests_jitter: int = Field(
+        1_000, ge=0, description="Random extra requests, so that workers are not replaced all at once."
+    )
+    graceful_timeout: int = Field(
+        30, ge=1, description="Seconds that running requests get to finish when a worker stops."
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _name_the_driver(cls, value: str) -> str:
+        if not value:
+            return value
+        rest = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "", value)
+        if rest == value:
+            raise ValueError("must begin with postgresql://")
+        return f"postgresql+psycopg2://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("content_editors")
+    @classmethod
+    def _ids_or_emails(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(entry.isascii() and (entry.isdigit() or "@" in entry) for entry in value):
+            raise ValueError("must be parent ids or e-mails, comma-separated")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [name for name in ("DATABASE_URL", "REDIS_URL") if not getattr(self, name.lower())]
+        if missing:
+            raise ValueError(
+                f"{' and '.join(missing)} must be set (README, Settings); "
+                "`make run` starts everything without any setting"
+            )
+        if not self.secret_key:
+            raise ValueError("SECRET_KEY must be set: the backend's, so that its tokens are accepted here")
+        if self.app_env == "production" and len(self.secret_key.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"SECRET_KEY is shorter than {MIN_SECRET_BYTES} bytes")
+        if self.app_env == "production" and self.secret_key == PRINTED_SAMPLE_SECRET:
+            raise ValueError("SECRET_KEY is the sample printed in the integration guide; choose another")
+        return self
+
+    @classmethod
+    def load(cls, settings: "Config | Mapping[str, object] | None" = None) -> "Config":
+        """The settings of the environment, `settings` (names as in the environment) winning over it.
+
+        An empty variable counts as unset. Raises ConfigError on a value that cannot work.
+        """
+        if isinstance(settings, Config):
+            return settings
+        names = {field.upper() for field in cls.model_fields}
+        unknown = set(settings or ()) - names
+        if unknown:
+            raise ConfigError(f"unknown setting {', '.join(sorted(unknown))}")
+        given = {name: value for name, value in os.environ.items() if name in names} | dict(settings or {})
+        try:
+            return cls.model_validate({name: value for name, value in given.items() if value not in ("", None)})
+        except ValidationError as error:
+            raise ConfigError(
+                "; ".join(_sentence(problem["loc"], problem["msg"]) for problem in error.errors())
+            ) from None
+
+
+def _sentence(loc: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{loc[0]} {text}" if loc else text
+
+
+def current_config() -> Config:
+    """The settings of the application in whose context we run."""
+    config: Config = current_app.extensions["library_config"]
+    return config

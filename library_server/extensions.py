@@ -1,0 +1,60 @@
+"""The Flask extensions, made unbound here and bound to an application by `create_app` or `init_app`."""
+
+from typing import Any
+
+from flask import Config as FlaskConfig
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+CONNECT_TIMEOUT_SECONDS = 3
+POOL_WAIT_SECONDS = 5
+POOL_RECYCLE_SECONDS = 30 * 60
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class LibraryDatabase(SQLAlchemy):
+    """Flask-SQLAlchemy that can live in an application which has a `SQLAlchemy` of its own.
+
+    Flask-SQLAlchemy allows one instance an application and reads its settings from ``app.config``. The backend
+    has both for itself, so ours is bound while the application wears a config of ours.
+    """
+
+    def bind(self, app: Flask, url: str, pool_size: int, max_overflow: int) -> None:
+        """Makes the engine, without connecting (workers fork after this)."""
+        theirs, their_config = app.extensions.pop("sqlalchemy", None), app.config
+        engine_options: dict[str, Any] = {
+            "pool_size": pool_size,
+            "max_overflow": max_overflow,
+            "pool_timeout": POOL_WAIT_SECONDS,
+            "pool_recycle": POOL_RECYCLE_SECONDS,
+            "pool_pre_ping": True,  # a restarted database never costs a request its connection
+            "connect_args": {
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "application_name": "library-server",
+            },
+        }
+        app.config = FlaskConfig(
+            app.root_path, {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine_options}
+        )
+        try:
+            self.init_app(app)
+        finally:
+            app.config = their_config
+            if theirs is not None:
+                app.extensions["sqlalchemy"] = theirs
+
+
+db = LibraryDatabase(model_class=Base, add_models_to_shell=False)
+migrate = Migrate()

@@ -1,0 +1,51 @@
+"""JSON in and out."""
+
+import json
+import math
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+
+class NotJson(ValueError):
+    """The bytes are not JSON that we accept."""
+
+
+def encode(value: Any) -> bytes:
+    """Compact UTF-8 JSON; times as ISO 8601.
+
+    Half a surrogate pair, which a JSON column may hold, is written as an escape instead of failing.
+    """
+    try:
+        return to_json(value)
+    except PydanticSerializationError:
+        return json.dumps(value, default=lambda time: time.isoformat(), separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Any:
+    """The value of `data`.
+
+    Raises NotJson for what PostgreSQL could not hold or nobody means: broken syntax, half a surrogate pair, NaN,
+    infinity, NUL in text, more than 200 levels.
+    """
+    try:
+        value = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise NotJson(str(error)) from None
+    _refuse_unstorable(value)
+    return value
+
+
+def _refuse_unstorable(value: Any) -> None:
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str() as text if "\0" in text:
+                raise NotJson("text must not contain NUL")
+            case float() as number if not math.isfinite(number):
+                raise NotJson("a number is too large")
+            case list() as items:
+                waiting.extend(items)
+            case dict() as members:
+                waiting.extend(members)
+                waiting.extend(members.values())

@@ -1,0 +1,1 @@
+"""What operators run: it looks across all features, so it stands above them."""

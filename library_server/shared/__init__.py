@@ -1,0 +1,1 @@
+"""What the backend shares with us: its Redis and the tables it made."""

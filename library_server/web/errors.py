@@ -1,0 +1,69 @@
+"""The one place where errors become JSON."""
+
+import logging
+
+from flask import Blueprint, Flask, Response, request
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.routing import RequestRedirect
+
+from library_server.errors import BodyTooLarge, LibraryError, Unavailable
+from library_server.web.responses import json_response
+
+log = logging.getLogger(__name__)
+
+_SENTENCES = {404: "Not found", 413: BodyTooLarge.message, 500: LibraryError.message}
+
+
+def handle_errors_of(blueprint: Blueprint) -> None:
+    """Makes every error that a view of `blueprint` raises JSON."""
+    blueprint.register_error_handler(LibraryError, _library_error)
+    for away in (OperationalError, InterfaceError, TimeoutError):
+        blueprint.register_error_handler(away, _database_away)
+    for code in default_exceptions:  # by code, or a host's handler for the code would win over ours
+        blueprint.register_error_handler(code, _http_error)
+    blueprint.register_error_handler(Exception, _unexpected)
+
+
+def handle_routing_errors(app: Flask, prefixes: tuple[str, ...]) -> None:
+    """Makes 404 and 405 below `prefixes` JSON.
+
+    No blueprint is in charge of a path that no route matches, and an error handler of the application would change a
+    host's own pages.
+    """
+
+    def answer() -> Response | None:
+        error = request.routing_exception
+        if error is None or isinstance(error, RequestRedirect) or not _below(request.path, prefixes):
+            return None
+        return _http_error(error)
+
+    app.before_request(answer)
+
+
+def _below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+
+
+def _library_error(error: LibraryError) -> Response:
+    payload: dict[str, object] = {"message": error.message}
+    if error.problems:
+        payload["errors"] = [problem._asdict() for problem in error.problems]
+    return json_response(payload, error.status, error.headers)
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = error.code or 500
+    message = _SENTENCES.get(code, error.name.capitalize())
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "Content-Range")}
+    return json_response({"message": message}, code, kept)
+
+
+def _database_away(error: Exception) -> Response:
+    log.error("PostgreSQL failed a request: %s", type(getattr(error, "orig", error)).__name__)
+    return _library_error(Unavailable())
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("Unexpected error", exc_info=error)
+    return _library_error(LibraryError())

@@ -1,0 +1,101 @@
+"""Inputs: query strings and JSON bodies, read into schemas; what is wrong is said field by field."""
+
+from typing import Annotated, Any, TypeVar
+
+from flask import request
+from pydantic import BaseModel, BeforeValidator, ValidationError, WithJsonSchema
+
+from library_server.config import current_config
+from library_server.errors import FieldProblem, InvalidInput
+from library_server.lib import json
+
+MAX_JSON_BYTES = 8 * 1024 * 1024
+_MAX_PROBLEMS = 10
+_MAX_NAME_LENGTH = 60
+_EXACT_DIGITS = 18
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def _whole(value: object, least: int, what: str) -> int:
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        raise ValueError(f"must be a {what} whole number")
+    number = int(value) if len(value) <= _EXACT_DIGITS else 10**_EXACT_DIGITS
+    if number < least:
+        raise ValueError(f"must be a {what} whole number")
+    return number
+
+
+def _yes_or_no(value: object) -> bool:
+    if value not in ("true", "false", "1", "0"):
+        raise ValueError("must be true or false")
+    return value in ("true", "1")
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
+PositiveNumber = Annotated[
+    int,
+    BeforeValidator(lambda value: _whole(value, 1, "positive")),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+]
+WholeNumber = Annotated[
+    int,
+    BeforeValidator(lambda value: _whole(value, 0, "non-negative")),
+    WithJsonSchema({"type": "integer", "minimum": 0}),
+]
+YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no), WithJsonSchema({"type": "boolean"})]
+QueryText = Annotated[str, BeforeValidator(_storable)]
+
+
+def load_query(schema: type[Schema]) -> Schema:
+    """The query string as `schema`. An empty value counts as absent, unknown names are let pass.
+
+    Raises InvalidInput.
+    """
+    given = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
+    return _validated(schema, given)
+
+
+def load_body(schema: type[Schema]) -> Schema:
+    """The JSON body as `schema`. Raises InvalidInput in the contract's words."""
+    if not request.is_json:
+        raise InvalidInput("Request must be JSON")
+    request.max_content_length = MAX_JSON_BYTES
+    try:
+        body = json.decode(request.get_data(cache=False))
+    except json.NotJson as error:
+        raise InvalidInput("Invalid JSON data", [FieldProblem("body", str(error))]) from None
+    if not isinstance(body, dict):
+        raise InvalidInput("Invalid JSON data", [FieldProblem("body", "must be a JSON object")])
+    return from_object(schema, body)
+
+
+def from_object(schema: type[Schema], given: dict[str, Any]) -> Schema:
+    """`given` as `schema`. Raises InvalidInput: missing fields first, then unexpected ones, then wrong values."""
+    required = [name for name, field in schema.model_fields.items() if field.is_required()]
+    missing = [name for name in required if given.get(name) is None]
+    if missing:
+        raise InvalidInput(f"Missing required fields: {', '.join(missing)}")
+    unexpected = [name[:_MAX_NAME_LENGTH] for name in given if name not in schema.model_fields]
+    if unexpected:
+        raise InvalidInput(f"Unexpected fields: {', '.join(unexpected[:_MAX_PROBLEMS])}")
+    return _validated(schema, given)
+
+
+def _validated(schema: type[Schema], given: dict[str, Any]) -> Schema:
+    try:
+        return schema.model_validate(given, context=current_config())
+    except ValidationError as error:
+        problems = [_problem(found) for found in error.errors(include_url=False, include_input=False)]
+        sentences = "; ".join(f"{field} {message}" for field, message in problems[:_MAX_PROBLEMS])
+        raise InvalidInput(sentences, problems[:_MAX_PROBLEMS]) from None
+
+
+def _problem(found: Any) -> FieldProblem:
+    message = found["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("String ")
+    return FieldProblem(str(found["loc"][0]), message[:1].lower() + message[1:])

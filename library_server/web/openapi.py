@@ -1,0 +1,193 @@
+"""The API's description (OpenAPI 3.1), made from the routes and schemas themselves."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from apispec import APISpec
+from flask import Flask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from werkzeug.routing import Rule
+
+from library_server.version import __version__
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_VARIABLE = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
+_REASONS = {
+    200: "OK",
+    201: "Created",
+    304: "Not modified",
+    400: "The input is wrong; the message says what to mend",
+    401: "Not signed in",
+    403: "Not allowed",
+    404: "Not found",
+    409: "Refused because of what refers to it",
+    412: "Changed since `If-Match` was read",
+    413: "Too large",
+    415: "Unsupported media type",
+    503: "Unavailable for the moment",
+}
+
+
+class FieldError(BaseModel):
+    """What to mend in one field."""
+
+    field: str
+    message: str
+
+
+class Error(BaseModel):
+    """Every error of every route. `errors` is there when it can be told field by field."""
+
+    message: str
+    errors: list[FieldError] | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the description says of a view beyond its rule and docstring."""
+
+    reply: type[BaseModel]
+    status: int = 200
+    query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
+    if_match: bool = False
+    public: bool = False
+    may_fail: tuple[int, ...] = ()
+
+
+def document(reply: type[BaseModel], **details: Any) -> Callable[[View], View]:
+    """Describes a view (`details`: the fields of Operation). It wraps nothing, so a request pays nothing for it."""
+
+    def mark(view: View) -> View:
+        view.openapi = Operation(reply, **details)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def describe(app: Flask) -> dict[str, Any]:
+    """The OpenAPI document of every described route of `app`."""
+    spec = APISpec(
+        title="Library Server",
+        version=__version__,
+        openapi_version="3.1.0",
+        info={
+            "description": "The content of Elemental Genius: catalogue, files and curriculum.",
+            "license": {"name": "MIT"},
+        },
+        security=[{"bearer": []}],
+    )
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    described = list(_operations(app))
+    for name, schema in _schemas([operation for _, _, operation, _ in described]).items():
+        spec.components.schema(name, schema)
+    for rule, view, operation, methods in described:
+        path = _VARIABLE.sub(r"{\g<name>}", rule.rule)
+        spec.path(path=path, operations={method: _describe(rule, view, operation) for method in methods})
+    document: dict[str, Any] = spec.to_dict()
+    return document
+
+
+def _operations(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any], Operation, list[str]]]:
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view = app.view_functions[rule.endpoint]
+        operation = getattr(view, "openapi", None)
+        if operation is not None:
+            yield (
+                rule,
+                view,
+                operation,
+                [name.lower() for name in sorted(rule.methods or ()) if name not in ("HEAD", "OPTIONS")],
+            )
+
+
+def _schemas(operations: list[Operation]) -> dict[str, Any]:
+    bodies = {model for operation in operations for model in (operation.reply, operation.body) if model}
+    models: list[Any] = [(model, "validation") for model in sorted({Error, *bodies}, key=str)]
+    _, everything = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    definitions: dict[str, Any] = everything["$defs"]
+    return definitions
+
+
+def _describe(rule: Rule, view: Callable[..., Any], operation: Operation) -> dict[str, Any]:
+    summary, _, description = (view.__doc__ or "").strip().partition("\n")
+    described: dict[str, Any] = {
+        "operationId": rule.endpoint.rpartition(".")[2],
+        "summary": summary,
+        "description": " ".join(description.split()),
+        "tags": [rule.endpoint.split(".")[-2]],
+        "parameters": [
+            *_path_parameters(rule),
+            *_query_parameters(operation.query),
+            *_header_parameters(operation),
+        ],
+        "responses": _responses(rule, operation),
+    }
+    if operation.public:
+        described["security"] = []
+    if operation.body:
+        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+    return described
+
+
+def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
+    failures = set(operation.may_fail)
+    if operation.query or operation.body:
+        failures.add(400)
+    if operation.body:
+        failures.add(413)
+    if not operation.public:
+        failures |= {401, 403, 503}
+    if rule.arguments:
+        failures.add(404)
+    if operation.if_match:
+        failures.add(412)
+    responses = {str(code): {"description": _REASONS[code], "content": _json(Error)} for code in sorted(failures)}
+    responses[str(operation.status)] = {
+        "description": _REASONS[operation.status],
+        "content": _json(operation.reply),
+    }
+    if "GET" in (rule.methods or ()) and not operation.public:
+        responses["304"] = {"description": _REASONS[304]}
+    return dict(sorted(responses.items()))
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+
+
+def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
+    for variable in _VARIABLE.finditer(rule.rule):
+        whole = variable["converter"] == "int"
+        schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1} if whole else {"type": "string"}
+        yield {"name": variable["name"], "in": "path", "required": True, "schema": schema}
+
+
+def _query_parameters(query: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
+    properties = query.model_json_schema()["properties"] if query else {}
+    for name, schema in properties.items():
+        schema.pop("title", None)
+        yield {
+            "name": name,
+            "in": "query",
+            "description": schema.pop("description", ""),
+            "schema": _without_null(schema),
+        }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query value is text: absent is not null."""
+    variants = [variant for variant in schema.pop("anyOf", []) if variant != {"type": "null"}]
+    if schema.get("default", "") is None:
+        schema.pop("default")
+    return schema | (variants[0] if variants else {})
+
+
+def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.if_match:
+        text = "The item's ETag: answers 412 if somebody else has changed it since."
+        yield {"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}}
