@@ -1,0 +1,1 @@
+"""Development: embedded servers, demo families and the sample library."""
