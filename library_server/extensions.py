@@ -52,6 +52,7 @@ class LibraryDatabase(SQLAlchemy):
             self.init_app(app)
         finally:
             app.config = their_config
+            del app.extensions["sqlalchemy"]
             if theirs is not None:
                 app.extensions["sqlalchemy"] = theirs
 

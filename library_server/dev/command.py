@@ -19,6 +19,7 @@ import flask_migrate
 
 from library_server import create_app
 from library_server.accounts import tokens
+from library_server.actor import Kind
 from library_server.catalog.importing import import_manifest
 from library_server.dev import embedded
 from library_server.dev.families import Person, add_families, create_backend_tables
@@ -152,7 +153,9 @@ def _say_hello(people: list[Person], secret: str, port: int) -> None:
     click.echo("Who can sign in:")
     for person in people:
         click.echo(f"  {person.kind} {person.id}: {person.description}")
-    first = {person.kind: person.id for person in reversed(people)}
+    first: dict[Kind, int] = {}
+    for person in people:
+        first.setdefault(person.kind, person.id)
     token = {kind: tokens.mint(user, kind, secret, TOKEN_HOURS * 3600) for kind, user in first.items()}
     for kind, user in first.items():
         click.echo(f"\nToken of {kind} {user}, valid for {TOKEN_HOURS} hours:\n  {token[kind]}")
