@@ -125,8 +125,8 @@ def test_two_applications_live_in_one_process(
     mounted: Flask, parent: int, make_app: Callable[..., Flask], migrated: Callable[[str], str]
 ) -> None:
     other = make_app(migrated("empty"))
-    assert mounted.test_client().get("/content", headers=bearer(id=parent, type="parent")).status_code == 200
     nobody = other.test_client().get("/content", headers=bearer(id=parent, type="parent"))
     assert nobody.json == {"message": "User not found"}
+    assert mounted.test_client().get("/content", headers=bearer(id=parent, type="parent")).status_code == 200
     with other.app_context():
         db.engine.dispose()
