@@ -11,15 +11,18 @@ from library_server import cli
 from library_server.catalog import routes as catalog
 from library_server.config import Config
 from library_server.extensions import db, migrate
+from library_server.files import routes as files
 from library_server.shared.redis import redis
+from library_server.usage import counting
 from library_server.web import docs, health
 from library_server.web.errors import handle_errors_of, handle_routing_errors
 
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
 EVERYWHERE = ("",)
-FEATURES: list[Blueprint] = [catalog.bp, docs.bp, health.bp]
-DIRECT: list[Blueprint] = [health.direct]  # for clients that talk to our port without nginx
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+FEATURES: list[Blueprint] = [catalog.bp, files.bp, docs.bp, health.bp]
+DIRECT: list[Blueprint] = [files.direct, health.direct]  # for clients that talk to our port without nginx
+BESIDE_US = Path(__file__).parent.parent / "migrations"
+MIGRATIONS = BESIDE_US if BESIDE_US.is_dir() else Path("migrations")  # installed elsewhere: where we are started
 
 Settings = Config | Mapping[str, object]
 
@@ -61,6 +64,7 @@ def _bind_extensions(app: Flask, settings: Config) -> None:
     app.extensions["library_config"] = settings
     db.bind(app, settings.database_url, settings.database_pool_size, settings.database_max_overflow)
     redis.bind(app, settings.redis_url)
+    counting.connect()
 
 
 def _mount(app: Flask, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:

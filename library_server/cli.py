@@ -11,10 +11,12 @@ from library_server.accounts import tokens
 from library_server.actor import Kind
 from library_server.catalog import importing
 from library_server.config import current_config
+from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
 from library_server.operations.schema_report import Level
+from library_server.web import links
 
-SHOWN_PROBLEMS = 100
+SHOWN = 100
 
 library = AppGroup("library", help="Look after the library.")
 
@@ -50,6 +52,38 @@ def check_schema() -> None:
     sys.exit(worst)
 
 
+@library.command("link-key")
+def link_key() -> None:
+    """Print the key of signed links, for an nginx that checks them itself (deploy/nginx/). Keep it secret."""
+    click.echo(links.link_key())
+
+
+@library.command("sweep")
+@click.option(
+    "--older-than", default=60, show_default=True, type=click.IntRange(0), help="Minutes a leftover must be old."
+)
+@click.option("--verify", is_flag=True, help="Read every file whose digest is known, and compare.")
+def sweep(older_than: int, verify: bool) -> None:
+    """Remove what crashes left behind; report files without items, items without files. Exit status 1 if files are
+    missing or changed.
+    """
+    report = sweeping.sweep(older_than * 60, verify)
+    click.echo(f"{report.leftovers_removed} leftovers removed, {report.uploads_taken_back} broken uploads taken back.")
+    _list("files without items", report.files_without_items)
+    _list("items without files", [f"item {item}: {path}" for item, path in report.items_without_files])
+    if verify:
+        _list("files that have changed", report.files_changed)
+    sys.exit(1 if report.items_without_files or report.files_changed else 0)
+
+
+def _list(what: str, lines: list[str]) -> None:
+    click.echo(f"{len(lines)} {what}{':' if lines else '.'}")
+    for line in sorted(lines)[:SHOWN]:
+        click.echo(f"  {line}")
+    if len(lines) > SHOWN:
+        click.echo(f"  … and {len(lines) - SHOWN} more.")
+
+
 @library.command("import")
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -68,10 +102,10 @@ def import_items(manifest: Path, files: Path | None, update: bool, dry_run: bool
             report = importing.import_manifest(manifest, files, update=update, dry_run=dry_run, progress=bar.update)
     except importing.ManifestError as error:
         raise click.ClickException(str(error)) from None
-    for line, sentence in sorted(report.problems)[:SHOWN_PROBLEMS]:
+    for line, sentence in sorted(report.problems)[:SHOWN]:
         click.echo(f"line {line}: {sentence}")
-    if len(report.problems) > SHOWN_PROBLEMS:
-        click.echo(f"… and {len(report.problems) - SHOWN_PROBLEMS} more bad rows.")
+    if len(report.problems) > SHOWN:
+        click.echo(f"… and {len(report.problems) - SHOWN} more bad rows.")
     would = "would be " if dry_run else ""
     click.echo(
         f"{report.rows} rows: {report.added} {would}added, {report.updated} {would}updated, "

@@ -55,6 +55,23 @@ class Config(BaseModel):
     content_storage_path: str = Field(
         "/data/content", description="The folder of content files (`audio/ video/ images/ documents/`)."
     )
+    assets_storage_path: str = Field(
+        "/data/assets", description="The folder of static assets (`images/ icons/ themes/`)."
+    )
+    uploads_storage_path: str = Field(
+        "/data/uploads",
+        description="The folder where uploads wait until they are checked; best on the disk of the content.",
+    )
+    max_upload_size: int = Field(100 * MIB, ge=1, description="The largest file that may be uploaded, in bytes.")
+    content_files_access: Literal["token", "public"] = Field(
+        "token",
+        description="`token`: content files want a token or a signed link; `public`: anyone gets all but retired ones.",
+    )
+    signed_url_ttl: int = Field(3600, ge=60, le=7 * 86_400, description="Seconds that a signed link lives at least.")
+    use_x_accel_redirect: bool = Field(
+        False, description="`true`: nginx sends the bytes of files (`deploy/nginx/`); only behind such an nginx."
+    )
+    cdn_base_url: str = Field("", description="`https://cdn.example.org`: where `file_url` points instead of to us.")
     content_editors: CommaList = Field(
         (), description="Parent ids or e-mails, comma-separated, who may edit; empty: every parent may."
     )
@@ -107,6 +124,13 @@ class Config(BaseModel):
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
+
+    @field_validator("cdn_base_url")
+    @classmethod
+    def _a_web_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", value):
+            raise ValueError("must be like https://cdn.example.org")
+        return value.rstrip("/")
 
     @field_validator("content_editors")
     @classmethod

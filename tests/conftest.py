@@ -73,7 +73,7 @@ def create_database(servers: Servers, worker_id: str) -> Iterator[Callable[..., 
 @pytest.fixture(scope="session")
 def make_app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Flask]:
     """``make_app(database_url, NAME=value…)``: an application with the tests' settings."""
-    folder = tmp_path_factory.mktemp("content")
+    folder = tmp_path_factory.mktemp("data")
 
     def make(database_url: str, **settings: object) -> Flask:
         defaults = {
@@ -81,7 +81,9 @@ def make_app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Call
             "SECRET_KEY": SECRET,
             "DATABASE_URL": database_url,
             "REDIS_URL": servers.redis_url,
-            "CONTENT_STORAGE_PATH": str(folder),
+            "CONTENT_STORAGE_PATH": str(folder / "content"),
+            "ASSETS_STORAGE_PATH": str(folder / "assets"),
+            "UPLOADS_STORAGE_PATH": str(folder / "uploads"),
         }
         return create_app(defaults | settings)
 

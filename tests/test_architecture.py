@@ -15,8 +15,9 @@ FLOORS = {
     "web": 3,
     "accounts": 4,
     "catalog": 5,
-    "curriculum": 6,
-    "app": 7, "cli": 7, "operations": 7, "dev": 7, "__init__": 7,
+    "curriculum": 6, "files": 6,
+    "usage": 7,
+    "app": 8, "cli": 8, "operations": 8, "dev": 8, "__init__": 8,
 }  # fmt: skip
 SEE_THE_REQUEST = ("routes.py", "guards.py")
 
@@ -28,7 +29,7 @@ def test_a_module_imports_only_lower_floors(module: Path) -> None:
     own = room_of(module)
     for imported in library_imports(module):
         other = imported.split(".")[1] if "." in imported else "__init__"
-        assert other == own or FLOORS[other] < FLOORS[own] or FLOORS[own] == 7, f"{module} imports {imported}"
+        assert other == own or FLOORS[other] < FLOORS[own] or FLOORS[own] == 8, f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))

@@ -16,7 +16,7 @@ from library_server.errors import InvalidInput
 from library_server.extensions import db
 from library_server.lib import json
 from library_server.lib.clock import utc_now
-from library_server.storage.base import PathTaken
+from library_server.storage.base import FileMissing, PathTaken
 from library_server.web.inputs import from_object
 
 # A row is known again by these, so that a manifest can be imported twice.
@@ -170,6 +170,9 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
         if not dry_run and storage.content().put(path, source):
             copied.append(path)
             report.files += 1
+    except FileMissing:
+        report.problems.append((row.line, f"file_path: {path} leaves the content folder by a symbolic link"))
+        return False
     except PathTaken:
         report.problems.append((row.line, f"file_path: another file is {path} in the content folder already"))
         return False

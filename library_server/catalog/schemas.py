@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 
@@ -12,6 +11,7 @@ from library_server.lib import json, paths
 from library_server.lib.digests import tag
 from library_server.lib.paging import Window, window
 from library_server.web.inputs import PositiveNumber, QueryText, WholeNumber, YesOrNo
+from library_server.web.links import file_url
 
 MAX_JSON_COLUMN_BYTES = 256 * 1024
 FILTERS = ("subject_area", "age_range", "content_type", "difficulty_level")
@@ -136,6 +136,7 @@ class DeleteQuery(BaseModel):
 def dump_item(item: ContentItem) -> dict[str, Any]:
     """The item as the contract's section 3 prints it."""
     metadata = {} if item.content_metadata is None else item.content_metadata
+    shown = item.active is not False
     return {
         "content_id": item.id,
         "title": _title(item, metadata),
@@ -148,9 +149,9 @@ def dump_item(item: ContentItem) -> dict[str, Any]:
         "prerequisite_skills": [] if item.prerequisite_skills is None else item.prerequisite_skills,
         "content_metadata": metadata,
         "file_path": item.file_path,
-        "file_url": f"/content/{quote(item.file_path)}" if item.file_path else None,
+        "file_url": file_url(item.file_path, "all" if shown else "editors") if item.file_path else None,
         "download_priority": item.download_priority,
-        "active": item.active is not False,
+        "active": shown,
         "usage_count": item.usage_count or 0,
         "average_completion_time": item.average_completion_time,
         "success_rate": item.success_rate,

@@ -77,7 +77,7 @@ def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = No
         if getattr(error.orig, "pgcode", None) == _FOREIGN_KEY_VIOLATION:
             raise HasLearningRecords from None
         raise
-    removable = path if path and not _file_is_used(path) else None
+    removable = path if path and not is_file_used(path) else None
     db.session.commit()
     item_changed.send(item_id=item_id)
     if removable:
@@ -105,11 +105,11 @@ def _remove_file(path: str) -> None:
     # The row is gone and the editor is told so; a file that will not go is an operator's matter.
     try:
         storage.content().remove(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         log.error("The file of a purged item could not be removed: %s", type(error).__name__)
 
 
-def _file_is_used(path: str) -> bool:
+def is_file_used(path: str) -> bool:
     """Whether a row of any table of ours names the file."""
     for name, path_column in (
         ("content_library", "file_path"),

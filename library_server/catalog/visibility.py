@@ -1,4 +1,4 @@
-"""The one predicate that decides which items may be seen; whatever shows items asks it."""
+"""The one predicate that decides which items may be seen; whatever shows items or their files asks it."""
 
 from typing import Literal
 
@@ -20,5 +20,9 @@ def visible(actor: Actor, active: Activity = "true") -> ColumnElement[bool]:
         permit_editing(actor)
     if active == "all":
         return true()
-    shown = ContentItem.active.is_not(false())  # the words of the partial indexes, which count NULL as active
-    return shown if active == "true" else ContentItem.active.is_(false())
+    return shown() if active == "true" else ContentItem.active.is_(false())
+
+
+def shown() -> ColumnElement[bool]:
+    """The rows that everybody sees, in the words of the partial indexes: a missing `active` counts as true."""
+    return ContentItem.active.is_not(false())

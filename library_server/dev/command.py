@@ -65,6 +65,8 @@ def _settings(instance: Path, database_url: str, redis_url: str) -> dict[str, st
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "CONTENT_STORAGE_PATH": str(instance / "data" / "content"),
+        "ASSETS_STORAGE_PATH": str(instance / "data" / "assets"),
+        "UPLOADS_STORAGE_PATH": str(instance / "data" / "uploads"),
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
     }
 

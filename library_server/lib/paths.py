@@ -3,18 +3,28 @@
 import unicodedata
 
 MAX_SEGMENT_BYTES = 255
+_WINDOWS_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
+    f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³"
+}
 
 
 def is_safe(path: str) -> bool:
-    """Whether `path` goes down a folder by plain segments: no ``..``, no backslash, no control character."""
+    """Whether `path` goes down a folder by plain segments on every system that may hold the folder.
+
+    No ``..``, backslash or control character, nothing hidden, no device or stream of Windows.
+    """
     segments = path.split("/")
     return "\\" not in path and not any(_is_odd(segment) for segment in segments)
 
 
 def _is_odd(segment: str) -> bool:
     return (
-        segment in ("", ".", "..")
+        segment == ""
+        or segment.startswith(".")
+        or segment.endswith(".")
+        or ":" in segment
         or segment != segment.strip()
+        or segment.lower().partition(".")[0].rstrip() in _WINDOWS_DEVICES
         or len(segment.encode(errors="replace")) > MAX_SEGMENT_BYTES
         or any(unicodedata.category(character) in ("Cc", "Cs") for character in segment)
     )

@@ -8,3 +8,8 @@ from library_server.storage.local import LocalStorage
 def content() -> Storage:
     """The content folder of the application in whose context we run."""
     return LocalStorage(current_config().content_storage_path)
+
+
+def assets() -> Storage:
+    """The folder of static assets."""
+    return LocalStorage(current_config().assets_storage_path)

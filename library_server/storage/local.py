@@ -1,60 +1,136 @@
 """Files in a folder of this machine (or of a shared volume mounted here)."""
 
+import errno
 import filecmp
 import os
 import shutil
+import stat
 import tempfile
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from library_server.lib import paths
-from library_server.storage.base import PathTaken
+from library_server.storage.base import FileMissing, PathTaken, Stat
+
+PARTIAL_PREFIX = ".partial-"
+PUBLIC_MODE = 0o644  # nginx reads these files as another user
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in the folder must not stop us
 
 
 class LocalStorage:
-    """The folder `root`. It is made when the first file is put."""
+    """The folder `root`. It is made when the first file is put. Symbolic links below it are not followed."""
 
     def __init__(self, root: str | Path) -> None:
         self._root = Path(root)
 
-    def put(self, path: str, source: Path) -> bool:
+    def stat(self, path: str) -> Stat:
+        """See `Storage.stat`."""
+        with self.open(path) as file:
+            status = os.fstat(file.fileno())
+        return Stat(status.st_size, int(status.st_mtime))
+
+    def open(self, path: str) -> BufferedReader:
+        """See `Storage.open`. Each segment is opened below the one before, so nothing can lead out on the way."""
+        if not paths.is_safe(path):
+            raise FileMissing
+        *folders, name = path.split("/")
+        try:
+            here = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
+            for folder in folders:
+                above, here = here, _open_below(here, folder, _FOLDER)
+                os.close(above)
+            descriptor = _open_below(here, name, _FILE)
+            os.close(here)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES):
+                raise
+            raise FileMissing from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise FileMissing
+        return os.fdopen(descriptor, "rb")
+
+    def put(self, path: str, source: Path, *, give_away: bool = False) -> bool:
         """See `Storage.put`. The file appears by a link, which cannot overwrite, and is on disk when this returns."""
         target = self._locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=".partial-", dir=target.parent)
         try:
-            with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
-                shutil.copyfileobj(original, copy)
-                copy.flush()
-                os.fchmod(copy.fileno(), 0o644)  # nginx reads these files as another user
-                os.fsync(copy.fileno())
-            os.link(partial, target)
+            if not (give_away and _link(source, target)):
+                _copy(source, target)
         except FileExistsError:
-            if not filecmp.cmp(partial, target, shallow=False):
+            if target.is_symlink() or not filecmp.cmp(source, target, shallow=False):
                 raise PathTaken(path) from None
             return False
-        finally:
-            Path(partial).unlink(missing_ok=True)
         _sync_folder(target.parent)
         return True
 
     def remove(self, path: str) -> bool:
         """See `Storage.remove`."""
-        target = self._locate(path)
         try:
+            target = self._locate(path)
             target.unlink()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, FileMissing):
             return False
         _sync_folder(target.parent)
         return True
 
+    def list(self, folder: str = "") -> Iterator[str]:
+        """See `Storage.list`. Hidden files, which are ours in the making, do not count."""
+        for here, folders, names in os.walk(self._root / folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = Path(here).relative_to(self._root)
+            for name in names:
+                if not name.startswith(".") and (Path(here) / name).is_file() and not (Path(here) / name).is_symlink():
+                    yield (inside / name).as_posix()
+
     def _locate(self, path: str) -> Path:
         if not paths.is_safe(path):
-            raise ValueError("path leaves the folder")
+            raise FileMissing
         root = self._root.resolve()
         folder = (root / path).parent.resolve()
         if not folder.is_relative_to(root):  # by a symbolic link
-            raise ValueError("path leaves the folder")
+            raise FileMissing
         return folder / path.rpartition("/")[2]
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Makes `target` another name of `source`; False where the file systems cannot."""
+    with source.open("rb") as file:
+        os.fchmod(file.fileno(), PUBLIC_MODE)
+        os.fsync(file.fileno())
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            return False
+        raise
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies beside the target first, so that `target` appears whole."""
+    descriptor, partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as copy, source.open("rb") as original:
+            shutil.copyfileobj(original, copy)
+            copy.flush()
+            os.fchmod(copy.fileno(), PUBLIC_MODE)
+            os.fsync(copy.fileno())
+        os.link(partial, target)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _open_below(folder: int, name: str, flags: int) -> int:
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except OSError:
+        os.close(folder)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

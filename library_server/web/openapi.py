@@ -19,6 +19,7 @@ _VARIABLE = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
 _REASONS = {
     200: "OK",
     201: "Created",
+    206: "The ranges that were asked for",
     304: "Not modified",
     400: "The input is wrong; the message says what to mend",
     401: "Not signed in",
@@ -27,9 +28,11 @@ _REASONS = {
     409: "Refused because of what refers to it",
     412: "Changed since `If-Match` was read",
     413: "Too large",
-    415: "Unsupported media type",
+    416: "No such range in the file",
     503: "Unavailable for the moment",
+    507: "The disk is full",
 }
+_FILE = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 
 
 class FieldError(BaseModel):
@@ -50,16 +53,18 @@ class Error(BaseModel):
 class Operation:
     """What the description says of a view beyond its rule and docstring."""
 
-    reply: type[BaseModel]
+    reply: type[BaseModel] | None  # None: the bytes of a file
     status: int = 200
     query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None  # of JSON
+    form: type[BaseModel] | None = None  # of multipart/form-data
     if_match: bool = False
     public: bool = False
+    link: bool = False  # a signed link does instead of a token
     may_fail: tuple[int, ...] = ()
 
 
-def document(reply: type[BaseModel], **details: Any) -> Callable[[View], View]:
+def document(reply: type[BaseModel] | None, **details: Any) -> Callable[[View], View]:
     """Describes a view (`details`: the fields of Operation). It wraps nothing, so a request pays nothing for it."""
 
     def mark(view: View) -> View:
@@ -82,6 +87,7 @@ def describe(app: Flask) -> dict[str, Any]:
         security=[{"bearer": []}],
     )
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    spec.components.security_scheme("link", {"type": "apiKey", "in": "query", "name": "signature"})
     described = list(_operations(app))
     for name, schema in _schemas([operation for _, _, operation, _ in described]).items():
         spec.components.schema(name, schema)
@@ -106,7 +112,7 @@ def _operations(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any], Operatio
 
 
 def _schemas(operations: list[Operation]) -> dict[str, Any]:
-    bodies = {model for operation in operations for model in (operation.reply, operation.body) if model}
+    bodies = {model for operation in operations for model in (operation.reply, operation.body, operation.form) if model}
     models: list[Any] = [(model, "validation") for model in sorted({Error, *bodies}, key=str)]
     _, everything = models_json_schema(models, ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = everything["$defs"]
@@ -129,14 +135,19 @@ def _describe(rule: Rule, view: Callable[..., Any], operation: Operation) -> dic
     }
     if operation.public:
         described["security"] = []
+    if operation.link:
+        described["security"] = [{"bearer": []}, {"link": []}]
     if operation.body:
         described["requestBody"] = {"required": True, "content": _json(operation.body)}
+    if operation.form:
+        form = {"schema": {"$ref": f"#/components/schemas/{operation.form.__name__}"}}
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": form}}
     return described
 
 
 def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     failures = set(operation.may_fail)
-    if operation.query or operation.body:
+    if operation.query or operation.body or operation.form:
         failures.add(400)
     if operation.body:
         failures.add(413)
@@ -147,10 +158,10 @@ def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     if operation.if_match:
         failures.add(412)
     responses = {str(code): {"description": _REASONS[code], "content": _json(Error)} for code in sorted(failures)}
-    responses[str(operation.status)] = {
-        "description": _REASONS[operation.status],
-        "content": _json(operation.reply),
-    }
+    answers = _json(operation.reply) if operation.reply else _FILE
+    responses[str(operation.status)] = {"description": _REASONS[operation.status], "content": answers}
+    if operation.reply is None:
+        responses["206"] = {"description": _REASONS[206], "content": _FILE}
     if "GET" in (rule.methods or ()) and not operation.public:
         responses["304"] = {"description": _REASONS[304]}
     return dict(sorted(responses.items()))

@@ -1,0 +1,109 @@
+"""Files over HTTP: parse, one call, status."""
+
+from flask import Response, request
+
+from library_server import storage
+from library_server.accounts import services as accounts
+from library_server.accounts.guards import current_actor, require_editor, require_user
+from library_server.catalog import queries as catalog
+from library_server.catalog.schemas import dump_item
+from library_server.config import current_config
+from library_server.errors import LibraryError
+from library_server.files import queries, replies, services, uploads
+from library_server.files.errors import AssetFileNotFound, ContentFileNotFound
+from library_server.lib import filenames
+from library_server.storage.base import FileMissing
+from library_server.web.blueprints import LibraryBlueprint
+from library_server.web.files import file_response, is_a_download
+from library_server.web.links import check_link, file_url
+from library_server.web.openapi import document
+from library_server.web.responses import json_response
+
+bp = LibraryBlueprint("files", __name__)
+direct = LibraryBlueprint("direct_files", __name__)
+
+
+@bp.get("/content/<path:path>")
+@document(None, link=True, may_fail=(412, 416))
+def content_file(path: str) -> Response:
+    """A content file, for a token or by the signed link in an item's `file_url`.
+
+    Ranges and conditional requests are answered.
+    """
+    may_see_retired = _may_see_retired(path)
+    try:
+        if not may_see_retired and queries.is_retired(path):
+            raise FileMissing
+        return file_response("content", storage.content(), path)
+    except FileMissing:
+        raise ContentFileNotFound from None
+
+
+@bp.get("/assets/<path:path>")
+@document(None, public=True, may_fail=(412, 416))
+def asset_file(path: str) -> Response:
+    """A static asset."""
+    try:
+        return file_response("assets", storage.assets(), path)
+    except FileMissing:
+        raise AssetFileNotFound from None
+
+
+@bp.get("/content/<int:item_id>/download")
+@direct.get("/download/<int:item_id>")
+@document(None, may_fail=(412, 416))
+@require_user
+def download(item_id: int) -> Response:
+    """The item's file, to be saved under the item's title. It is counted, once a download."""
+    item = catalog.get_item(current_actor(), item_id)
+    if not item.file_path:
+        raise ContentFileNotFound
+    name = filenames.attachment(dump_item(item)["title"], filenames.extension(item.file_path))
+    try:
+        response = file_response("content", storage.content(), item.file_path, name)
+    except FileMissing:
+        raise ContentFileNotFound from None
+    if is_a_download(response):
+        services.item_downloaded.send(item_id=item.id)
+    return response
+
+
+@bp.post("/api/content/upload")
+@direct.post("/upload")
+@document(replies.Uploaded, status=201, form=replies.UploadForm, may_fail=(413, 507))
+@require_editor
+def upload() -> Response:
+    """Takes a file in and, with `content_type`, `subject_area` and `age_range`, makes an item of it."""
+    with uploads.receive() as (received, draft):
+        stored = services.store(current_actor(), received, draft)
+    item = stored.item
+    payload = {
+        "message": "File uploaded successfully",
+        "file_path": stored.path,
+        "access_url": file_url(stored.path),
+        "filename": stored.path.rpartition("/")[2],
+        "original_filename": received.original_filename,
+        "size": received.size,
+        "sha256": received.sha256,
+        "duplicate": stored.duplicate,
+        "content_id": item.id if item else None,
+        "content": dump_item(item) if item else None,
+    }
+    return json_response(payload, 201)
+
+
+def _may_see_retired(path: str) -> bool:
+    """Whether who asks may see retired items' files too. Raises what signing in raises, LinkInvalid or LinkExpired.
+
+    A link is enough; where it is not good, a token is.
+    """
+    header = request.headers.get("Authorization")
+    if "signature" in request.args:
+        try:
+            return check_link(path, request.args) == "editors"
+        except LibraryError:
+            if header is None:
+                raise
+    if header is None and current_config().content_files_access == "public":
+        return False
+    return accounts.authenticate(header).may_edit

@@ -1,0 +1,138 @@
+"""Keeping an upload: its bytes under a name of their own, and its item, both or neither."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blinker import Signal
+from sqlalchemy import select, text
+
+from library_server import storage
+from library_server.accounts.services import permit_editing
+from library_server.actor import Actor
+from library_server.catalog import services as catalog
+from library_server.catalog.models import ContentItem
+from library_server.catalog.visibility import shown
+from library_server.config import current_config
+from library_server.extensions import db
+from library_server.files import inspection
+from library_server.files.errors import ContentMismatch
+from library_server.files.uploads import Received
+from library_server.lib import filenames
+from library_server.lib.media_types import CONTENT_TYPES
+from library_server.storage.base import PathTaken
+
+item_downloaded = Signal("The file of an item was delivered from its first byte; sent with ``item_id``.")
+
+INTENT_PREFIX = "intent-"
+_LOCK_SPACE = 730_580  # of advisory locks, ours
+_KEY = ("content_type", "subject_area", "age_range", "title")
+_FOLDERS = {"audio": "audio", "video": "video", "image": "images"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the bytes are, whether they were there before, and the item that was made of them."""
+
+    path: str
+    duplicate: bool
+    item: ContentItem | None
+
+
+def store(actor: Actor, received: Received, draft: Mapping[str, Any] | None) -> Stored:
+    """Keeps the file and, with `draft` (columns), adds an item of it, in one transaction.
+
+    The same bytes are kept once, whoever sends them and however often; the same item of them is made once. Raises
+    ParentRequired, EditorRequired, ContentMismatch, OSError from the disk.
+    """
+    permit_editing(actor)
+    try:
+        found = inspection.inspect(received.path, received.extension)
+    except inspection.Mismatch:
+        raise ContentMismatch from None
+    media = {"mime": CONTENT_TYPES[received.extension], "size": received.size, "sha256": received.sha256, **found}
+    _take_turns(received.sha256)
+    path = _find_same(received)
+    if path is not None:
+        _intent(received.sha256).unlink(missing_ok=True)  # of an upload that crashed: the file is wanted now
+        return Stored(path, True, _item_of(actor, path, received, draft, media))
+    with _both_or_neither(received, draft) as new_path:
+        return Stored(new_path, False, _item_of(actor, new_path, received, draft, media))
+
+
+def _take_turns(sha256: str) -> None:
+    """One upload of the same bytes at a time, until the transaction ends."""
+    lock = text("SELECT pg_advisory_xact_lock(:space, :bytes)")
+    db.session.execute(lock, {"space": _LOCK_SPACE, "bytes": zlib.crc32(sha256.encode()) - 2**31})
+
+
+def _folder(extension: str) -> str:
+    return _FOLDERS.get(CONTENT_TYPES[extension].partition("/")[0], "documents")
+
+
+def _find_same(received: Received) -> str | None:
+    ending = f"-{received.sha256[:8]}.{received.extension}"
+    for path in storage.content().list(_folder(received.extension)):
+        if path.endswith(ending) and _put(path, received):
+            return path
+    return None
+
+
+def _put(path: str, received: Received) -> bool:
+    """Whether the file is at `path` now; False where other bytes are."""
+    try:
+        storage.content().put(path, received.path, give_away=True)
+    except PathTaken:
+        return False
+    return True
+
+
+@contextmanager
+def _both_or_neither(received: Received, draft: Mapping[str, Any] | None) -> Iterator[str]:
+    """Puts the file, and takes it back when what follows fails. After a crash the intent tells ``sweep`` the same."""
+    stem = filenames.slug((draft or {}).get("title") or Path(received.original_filename).stem)
+    folder, digest = _folder(received.extension), received.sha256
+    path = f"{folder}/{stem}-{digest[:8]}.{received.extension}"
+    intent = _intent(digest)
+    if draft is not None:
+        intent.write_text(path)
+    if not _put(path, received):  # other bytes with the same eight digits
+        path = f"{folder}/{stem}-{digest[8:]}-{digest[:8]}.{received.extension}"
+        intent.write_text(path)
+        storage.content().put(path, received.path, give_away=True)
+    try:
+        yield path
+    except BaseException:
+        db.session.rollback()
+        storage.content().remove(path)
+        raise
+    finally:
+        intent.unlink(missing_ok=True)
+
+
+def _intent(sha256: str) -> Path:
+    return Path(current_config().uploads_storage_path) / f"{INTENT_PREFIX}{sha256}"
+
+
+def _item_of(
+    actor: Actor, path: str, received: Received, draft: Mapping[str, Any] | None, media: dict[str, Any]
+) -> ContentItem | None:
+    if draft is None:
+        db.session.commit()  # ends our turn
+        return None
+    title = draft["title"] or _title(received.original_filename)
+    values = {**draft, "title": title, "file_path": path, "content_metadata": {"media": media}}
+    same = [getattr(ContentItem, name) == values[name] for name in _KEY]
+    item = db.session.scalar(select(ContentItem).where(ContentItem.file_path == path, shown(), *same).limit(1))
+    if item is not None:
+        db.session.commit()
+        return item
+    return catalog.create_item(actor, values)
+
+
+def _title(original_filename: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in Path(original_filename).stem)
+    return " ".join(printable.split())[:200]

@@ -1,0 +1,177 @@
+"""The one function that answers with a file, whichever way its bytes travel."""
+
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
+from typing import Any, Literal
+from urllib.parse import quote
+from wsgiref.util import FileWrapper
+
+from flask import Response, request
+from werkzeug.http import http_date, parse_date
+
+from library_server.config import current_config
+from library_server.errors import LibraryError, PreconditionFailed
+from library_server.lib import filenames, media_types, ranges
+from library_server.lib.ranges import Span
+from library_server.storage.base import Stat, Storage
+
+Tree = Literal["content", "assets"]
+
+# Nothing in a file may run or reach out, were it opened as a page of its own. A PDF has no sandbox, because browsers
+# then refuse to show it.
+_SHOW_ONLY = "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+_SHOW_PDF = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
+
+_WEEK, _YEAR = 7 * 86_400, 365 * 86_400
+_BOUNDARY = "library-server-7c1f9be2d4"
+_READ_BYTES = 64 * 1024
+_LARGER_THAN_ANY_FILE = 2**63
+
+
+class RangeNotSatisfiable(LibraryError):
+    status, message = 416, "Range not satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+def file_response(tree: Tree, storage: Storage, path: str, attachment: str | None = None) -> Response:
+    """The file as the request's method, conditions and ranges want it (RFC 9110, sections 13 and 14).
+
+    With USE_X_ACCEL_REDIRECT the answer names the file, and nginx sends it or the ranges of it. Raises FileMissing,
+    PreconditionFailed, RangeNotSatisfiable.
+    """
+    stat = storage.stat(path)
+    headers = _headers(tree, path, stat, attachment)
+    if _evaluate(headers["ETag"], stat.modified) == 304:
+        kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options")
+        return Response(status=304, headers={name: headers[name] for name in kept})
+    if current_config().use_x_accel_redirect:
+        return Response(status=200, headers=headers | {"X-Accel-Redirect": f"/_library/{tree}/{quote(path)}"})
+    spans = _spans(headers["ETag"], stat)
+    if request.method == "HEAD":
+        return Response(status=200, headers=headers | {"Content-Length": str(stat.size)})
+    return _send(storage.open(path), headers, stat.size, spans)
+
+
+def is_a_download(response: Response) -> bool:
+    """Whether the answer delivers the file from its first byte: no HEAD, no 304, no later part."""
+    spans = ranges.parse(request.headers.get("Range"), _LARGER_THAN_ANY_FILE)
+    return request.method == "GET" and response.status_code in (200, 206) and (spans is None or spans[0].start == 0)
+
+
+def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[str, str]:
+    extension = filenames.extension(path)
+    types = media_types.ASSET_TYPES if tree == "assets" else media_types.CONTENT_TYPES
+    media_type = types.get(extension, media_types.UNKNOWN)
+    headers = {
+        "Content-Type": media_type,
+        "ETag": f'"{stat.modified:x}-{stat.size:x}"',  # nginx's own form, so that both ways give the same
+        "Last-Modified": http_date(stat.modified),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": _caching(tree, path),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _SHOW_PDF if extension == "pdf" else _SHOW_ONLY,
+    }
+    if tree == "content":
+        headers["Cross-Origin-Resource-Policy"] = "same-site"
+    if attachment is not None:
+        headers["Content-Disposition"] = attachment
+    elif media_type == media_types.UNKNOWN:
+        headers["Content-Disposition"] = "attachment"
+    return headers
+
+
+def _caching(tree: Tree, path: str) -> str:
+    whose = "public" if tree == "assets" else "private"
+    if filenames.HASHED.search(path):
+        return f"{whose}, max-age={_YEAR}, immutable"
+    return f"{whose}, max-age={_WEEK}" if tree == "assets" else "private, no-cache"
+
+
+def _evaluate(etag: str, modified: int) -> int:
+    """The status that the preconditions lead to, in the order of RFC 9110, section 13.2.2."""
+    bare = etag.strip('"')
+    if "If-Match" in request.headers:
+        if not (request.if_match.star_tag or request.if_match.is_strong(bare)):
+            raise PreconditionFailed("Precondition failed")
+    elif (unmodified := request.if_unmodified_since) and modified > unmodified.timestamp():
+        raise PreconditionFailed("Precondition failed")
+    if "If-None-Match" in request.headers:
+        return 304 if request.if_none_match.star_tag or request.if_none_match.contains_weak(bare) else 200
+    since = request.if_modified_since
+    return 304 if since and modified <= since.timestamp() else 200
+
+
+def _spans(etag: str, stat: Stat) -> list[Span] | None:
+    if request.method != "GET" or not _range_still_counts(etag, stat.modified):
+        return None
+    try:
+        return ranges.parse(request.headers.get("Range"), stat.size)
+    except ranges.Unsatisfiable:
+        raise RangeNotSatisfiable(stat.size) from None
+
+
+def _range_still_counts(etag: str, modified: int) -> bool:
+    """``If-Range`` by the strong comparison of RFC 9110, section 13.1.5: the very tag, or the very date."""
+    condition = request.headers.get("If-Range", "").strip()
+    if not condition or condition == etag:
+        return True
+    date = parse_date(condition)
+    return date is not None and date.timestamp() == modified
+
+
+def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: list[Span] | None) -> Response:
+    if spans is None:
+        return _respond(_Part(file, Span(0, size)), 200, headers, size)
+    if len(spans) == 1:
+        span = spans[0]
+        headers = {**headers, "Content-Range": f"bytes {span.start}-{span.stop - 1}/{size}"}
+        return _respond(_Part(file, span), 206, headers, span.stop - span.start)
+    heads = [_part_head(headers["Content-Type"], span, size) for span in spans]
+    length = sum(len(head) + span.stop - span.start for head, span in zip(heads, spans, strict=True)) + len(_END)
+    response = _respond(_multipart(file, heads, spans), 206, headers, length)
+    response.headers["Content-Type"] = f"multipart/byteranges; boundary={_BOUNDARY}"
+    response.call_on_close(file.close)
+    return response
+
+
+def _respond(body: Any, status: int, headers: Mapping[str, str], length: int) -> Response:
+    if isinstance(body, _Part):  # the server's own wrapper: gunicorn's sends the bytes by sendfile
+        body = request.environ.get("wsgi.file_wrapper", FileWrapper)(body, _READ_BYTES)
+    response = Response(body, status, direct_passthrough=True)
+    response.headers.clear()
+    response.headers.update({**headers, "Content-Length": str(length)})
+    return response
+
+
+class _Part:
+    """A file that begins and ends with a span of another."""
+
+    def __init__(self, file: BufferedReader, span: Span) -> None:
+        self._file, self._left = file, span.stop - span.start
+        file.seek(span.start)
+        self.fileno, self.close = file.fileno, file.close
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+_END = f"\r\n--{_BOUNDARY}--\r\n".encode()
+
+
+def _part_head(media_type: str, span: Span, size: int) -> bytes:
+    content_range = f"Content-Range: bytes {span.start}-{span.stop - 1}/{size}"
+    return f"\r\n--{_BOUNDARY}\r\nContent-Type: {media_type}\r\n{content_range}\r\n\r\n".encode()
+
+
+def _multipart(file: BufferedReader, heads: list[bytes], spans: list[Span]) -> Iterator[bytes]:
+    for head, span in zip(heads, spans, strict=True):
+        yield head
+        part = _Part(file, span)
+        while data := part.read(_READ_BYTES):
+            yield data
+    yield _END

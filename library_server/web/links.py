@@ -1,0 +1,54 @@
+"""Signed links: what lets ``<audio>`` and ``<img>``, which send no token, have a content file."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import quote
+
+from library_server.config import current_config
+from library_server.errors import LibraryError
+from library_server.lib import signing
+
+PURPOSE = "library-server link"
+STEPS_PER_TTL = 4  # an hour's links change every quarter of it
+Audience = Literal["all", "editors"]
+
+
+class LinkInvalid(LibraryError):
+    status, message = 403, "Link is invalid"
+
+
+class LinkExpired(LibraryError):
+    status, message = 403, "Link has expired"
+
+
+def link_key() -> str:
+    """The key of links; nginx may hold it to check them (``flask library link-key``)."""
+    return signing.derive_key(current_config().secret_key, PURPOSE)
+
+
+def file_url(path: str, audience: Audience = "all") -> str:
+    """Where the content file is served, signed when files want that. `audience` ``editors``: also while retired.
+
+    The link lives SIGNED_URL_TTL seconds to a quarter more: its end is rounded up, so that it repeats and caches hold.
+    """
+    config = current_config()
+    url = f"{config.cdn_base_url}/content/{quote(path)}"
+    if config.content_files_access == "public" and audience == "all":
+        return url
+    step = max(config.signed_url_ttl // STEPS_PER_TTL, 1)
+    expires = str(math.ceil((time.time() + config.signed_url_ttl) / step) * step)
+    signature = signing.sign(link_key(), audience, expires, path)
+    return f"{url}?expires={expires}&signature={signature}" + ("&audience=editors" if audience == "editors" else "")
+
+
+def check_link(path: str, arguments: Mapping[str, str]) -> Audience:
+    """Whom the link's query string lets see `path`. Raises LinkInvalid or LinkExpired."""
+    expires, signature = arguments.get("expires", ""), arguments.get("signature", "")
+    audience: Audience = "editors" if arguments.get("audience") == "editors" else "all"
+    if not signing.verify(link_key(), signature, audience, expires, path):
+        raise LinkInvalid
+    if int(expires) <= time.time():  # signed, so a number
+        raise LinkExpired
+    return audience
