@@ -39,6 +39,7 @@ class LibraryDatabase(SQLAlchemy):
             "max_overflow": max_overflow,
             "pool_timeout": POOL_WAIT_SECONDS,
             "pool_recycle": POOL_RECYCLE_SECONDS,
+            "hide_parameters": True,  # an error in the log tells no e-mail
             "pool_pre_ping": True,  # a restarted database never costs a request its connection
             "connect_args": {
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,

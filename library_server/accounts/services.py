@@ -93,7 +93,7 @@ def _recall(remembered: Any) -> tuple[float, User | None]:
     try:
         at, parent_id = json.decode(remembered)
         age = time.time() - at
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return math.inf, None
     if not 0 <= age <= STALE_SECONDS or not isinstance(parent_id, int | None):
         return math.inf, None

