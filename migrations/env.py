@@ -26,8 +26,8 @@ def run() -> None:
             include_name=lambda name, kind, _: kind != "table" or name in database.metadata.tables,
         )
         with context.begin_transaction():
-            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             context.run_migrations()
 
 

@@ -1,6 +1,7 @@
 """Real servers, migrated databases in the shapes found in the field, and the people who call."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -36,15 +37,16 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Servers]:
+def servers(worker_id: str) -> Iterator[Servers]:
     """TEST_DATABASE_URL and TEST_REDIS_URL where they are set, else servers of our own."""
     given_database, given_redis = os.environ.get("TEST_DATABASE_URL"), os.environ.get("TEST_REDIS_URL")
     with ExitStack() as stack:
+        # Not in pytest's own folder: another run closes that to the user that PostgreSQL runs as under root.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-tests-")))
         if given_database is None:
-            folder = tmp_path_factory.mktemp("postgres")
             given_database = stack.enter_context(embedded.postgres(folder, durable=False)).url
         if given_redis is None:
-            given_redis = stack.enter_context(embedded.redis(tmp_path_factory.mktemp("redis"))).url
+            given_redis = stack.enter_context(embedded.redis(folder)).url
         elif worker_id != "master":  # every worker has a database of its own
             given_redis = f"{given_redis.rstrip('/').removesuffix('/0')}/{int(worker_id.removeprefix('gw')) + 1}"
         yield Servers(given_database, given_redis)

@@ -17,6 +17,7 @@ from library_server.extensions import db
 from library_server.lib import json
 from library_server.lib.clock import utc_now
 from library_server.storage.base import FileMissing, PathTaken
+from library_server.storage.local import LocalStorage
 from library_server.web.inputs import from_object
 
 # A row is known again by these, so that a manifest can be imported twice.
@@ -24,6 +25,8 @@ KEY = ("content_type", "subject_area", "age_range", "title")
 COLUMNS = tuple(ContentDraft.model_fields)
 BATCH_ROWS = 5_000
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
+_COMPARE_BYTES = 64 * 1024
+_LARGEST_CELL = 16 * 1024 * 1024  # characters; the schema then says what is too long
 _JSON_COLUMNS = ("skill_objectives", "prerequisite_skills", "content_metadata")
 _MATCH = " AND ".join(f"coalesce(old.{name}, '') = new.{name}" for name in KEY)
 
@@ -72,29 +75,31 @@ def import_manifest(
     connection = db.session.connection()
     try:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-        connection.execute(text(f"CREATE TEMP TABLE library_import ({_staging_columns()}) ON COMMIT DROP"))
-        with manifest.open(encoding="utf-8-sig", newline="") as lines:
-            header, rows = _read(lines, report, progress)
-            for batch in _batches(row for row in rows if _bring_file(row, files, dry_run, copied, report)):
-                _stage(batch)
-        _merge(header, update, report)
+        with db.session.begin_nested():  # a statement that fails ends this savepoint, and not our turn
+            connection.execute(text(f"CREATE TEMP TABLE library_import ({_staging_columns()}) ON COMMIT DROP"))
+            with manifest.open(encoding="utf-8-sig", newline="") as lines:
+                header, rows = _read(lines, report, progress)
+                for batch in _batches(row for row in rows if _bring_file(row, files, dry_run, copied, report)):
+                    _stage(batch)
+            _merge(header, update, report)
         if dry_run:
             db.session.rollback()
         else:
             db.session.commit()
     except BaseException as error:
-        db.session.rollback()
-        for path in copied:
+        for path in copied:  # before our turn ends: the next import may want the same files
             storage.content().remove(path)
+        db.session.rollback()
         if isinstance(error, UnicodeDecodeError | csv.Error):
             raise ManifestError(f"the manifest is not CSV in UTF-8: {error}") from None
         raise
-    if report.added or report.updated:
+    if not dry_run and (report.added or report.updated):
         item_changed.send(item_id=None)
     return report
 
 
 def _read(lines: io.TextIOBase, report: Report, progress: Callable[[int], object]) -> tuple[list[str], Iterator[Row]]:
+    csv.field_size_limit(_LARGEST_CELL)
     reader = csv.reader(lines, strict=True)
     header = next(reader, [])
     unknown = [name for name in header if name not in COLUMNS]
@@ -162,12 +167,15 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
     path = row.values["file_path"]
     if files is None or path is None:
         return True
-    source = files / path
-    if not source.is_file():
+    try:
+        LocalStorage(files).stat(path)
+    except FileMissing:
         report.problems.append((row.line, f"file_path: there is no file {path} in the folder of files"))
         return False
     try:
-        if not dry_run and storage.content().put(path, source):
+        if dry_run:
+            _refuse_other_bytes(path, files / path)
+        elif storage.content().put(path, files / path):
             copied.append(path)
             report.files += 1
     except FileMissing:
@@ -177,6 +185,18 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
         report.problems.append((row.line, f"file_path: another file is {path} in the content folder already"))
         return False
     return True
+
+
+def _refuse_other_bytes(path: str, source: Path) -> None:
+    """Raises PathTaken where `Storage.put` would."""
+    try:
+        with storage.content().open(path) as there, source.open("rb") as new:
+            while (chunk := new.read(_COMPARE_BYTES)) == there.read(_COMPARE_BYTES):
+                if not chunk:
+                    return
+    except FileMissing:
+        return
+    raise PathTaken(path)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -219,19 +239,29 @@ def _merge(header: list[str], update: bool, report: Report) -> None:
     columns = ", ".join(COLUMNS)
     if update:
         changed = [name for name in header if name not in KEY]
-        differs = " OR ".join(f"old.{name}::text IS DISTINCT FROM new.{name}::text" for name in changed) or "false"
+        differs = " OR ".join(_differs(name) for name in changed) or "false"
         settings = ", ".join([*(f"{name} = new.{name}" for name in changed), "updated_at = :now"])
-        report.updated = connection.execute(
-            text(f"UPDATE content_library old SET {settings} FROM library_import new WHERE {_MATCH} AND ({differs})"),
-            now,
-        ).rowcount
-    report.added = connection.execute(
-        text(
-            f"INSERT INTO content_library ({columns}, usage_count, created_at, updated_at) "
-            f"SELECT {columns}, 0, :now, :now FROM library_import new "
-            f"WHERE NOT EXISTS (SELECT FROM content_library old WHERE {_MATCH}) ORDER BY line"
-        ),
-        now,
-    ).rowcount
+        statement = (
+            f"WITH changed AS (UPDATE content_library old SET {settings} FROM library_import new "
+            f"WHERE {_MATCH} AND ({differs}) RETURNING new.line) SELECT count(DISTINCT line) FROM changed"
+        )
+        report.updated = connection.execute(text(statement), now).scalar_one()
+    statement = (
+        f"INSERT INTO content_library ({columns}, usage_count, created_at, updated_at) "
+        f"SELECT {columns}, 0, :now, :now FROM library_import new "
+        f"WHERE NOT EXISTS (SELECT FROM content_library old WHERE {_MATCH}) ORDER BY line"
+    )
+    report.added = connection.execute(text(statement), now).rowcount
     staged = connection.execute(text("SELECT count(*) FROM library_import")).scalar_one()
     report.unchanged = staged - report.added - report.updated
+
+
+def _differs(name: str) -> str:
+    if name not in _JSON_COLUMNS:
+        return f"old.{name} IS DISTINCT FROM new.{name}"
+    # jsonb knows equal values in another spelling, but takes no NUL and no half surrogate pair, which json may hold
+    unusual = f"old.{name}::text ~* '\\\\u(0000|d[89a-f])'"
+    return (
+        f"CASE WHEN {unusual} THEN old.{name}::text IS DISTINCT FROM new.{name}::text "
+        f"ELSE old.{name}::jsonb IS DISTINCT FROM new.{name}::jsonb END"
+    )

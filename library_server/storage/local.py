@@ -55,7 +55,10 @@ class LocalStorage:
     def put(self, path: str, source: Path, *, give_away: bool = False) -> bool:
         """See `Storage.put`. The file appears by a link, which cannot overwrite, and is on disk when this returns."""
         target = self._locate(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):  # a file stands where a folder is needed
+            raise PathTaken(path) from None
         try:
             if not (give_away and _link(source, target)):
                 _copy(source, target)
