@@ -9,6 +9,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
+from library_server.lib import json
+
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_WAIT_SECONDS = 5
 POOL_RECYCLE_SECONDS = 30 * 60
@@ -39,6 +41,8 @@ class LibraryDatabase(SQLAlchemy):
             "max_overflow": max_overflow,
             "pool_timeout": POOL_WAIT_SECONDS,
             "pool_recycle": POOL_RECYCLE_SECONDS,
+            "json_serializer": lambda value: json.encode(value).decode(),
+            "json_deserializer": json.decode_stored,
             "hide_parameters": True,  # an error in the log tells no e-mail
             "pool_pre_ping": True,  # a restarted database never costs a request its connection
             "connect_args": {
@@ -58,5 +62,6 @@ class LibraryDatabase(SQLAlchemy):
                 app.extensions["sqlalchemy"] = theirs
 
 
-db = LibraryDatabase(model_class=Base, add_models_to_shell=False)
+# What a request wrote is what it answers with, whatever others commit meanwhile.
+db = LibraryDatabase(model_class=Base, add_models_to_shell=False, session_options={"expire_on_commit": False})
 migrate = Migrate()

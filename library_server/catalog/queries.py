@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from library_server.actor import Actor
@@ -73,11 +73,16 @@ def _page(wanted: ColumnElement[bool], window: Window, total: int) -> list[Conte
 
 def _contains(q: str) -> ColumnElement[bool]:
     untitled = func.coalesce(ContentItem.title, "") == ""
+    metadata = cast(ContentItem.content_metadata, String)
+    # PostgreSQL cannot extract from JSON that holds NUL or half a surrogate pair anywhere
+    told = case(
+        (metadata.regexp_match(r"\\u(0000|d[89a-f])", "i"), metadata),
+        else_=ContentItem.content_metadata["title"].as_string(),
+    )
     return or_(
         ContentItem.title.icontains(q, autoescape=True),
         ContentItem.description.icontains(q, autoescape=True),
-        # as text: a JSON column may hold \u0000, which PostgreSQL cannot extract
-        and_(untitled, cast(ContentItem.content_metadata, String).icontains(q, autoescape=True)),
+        and_(untitled, told.icontains(q, autoescape=True)),
     )
 
 

@@ -10,7 +10,7 @@ from library_server.config import Config
 from library_server.lib import json, paths
 from library_server.lib.digests import tag
 from library_server.lib.paging import Window, window
-from library_server.web.inputs import PositiveNumber, QueryText, WholeNumber, YesOrNo
+from library_server.web.inputs import STORABLE, PositiveNumber, WholeNumber, YesOrNo
 from library_server.web.links import file_url
 
 MAX_JSON_COLUMN_BYTES = 256 * 1024
@@ -104,11 +104,11 @@ class ItemQuery(BaseModel):
 class ListQuery(ItemQuery):
     """The query of a list: filters and a window, in either spelling."""
 
-    subject_area: Annotated[QueryText, Field(max_length=50)] | None = None
-    age_range: Annotated[QueryText, Field(max_length=20)] | None = None
-    content_type: Annotated[QueryText, Field(max_length=50)] | None = None
-    difficulty_level: Annotated[QueryText, Field(max_length=20)] | None = None
-    q: Annotated[QueryText, Field(max_length=200)] | None = Field(
+    subject_area: Annotated[str, StringConstraints(max_length=50), STORABLE] | None = None
+    age_range: Annotated[str, StringConstraints(max_length=20), STORABLE] | None = None
+    content_type: Annotated[str, StringConstraints(max_length=50), STORABLE] | None = None
+    difficulty_level: Annotated[str, StringConstraints(max_length=20), STORABLE] | None = None
+    q: Annotated[str, StringConstraints(max_length=200), STORABLE] | None = Field(
         None, description="Text that title or description contains, in any case."
     )
     page: PositiveNumber | None = Field(None, description="From 1.")

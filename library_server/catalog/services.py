@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import column, exists, select, table
+from sqlalchemy import column, exists, select, table, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.attributes import flag_modified
 
 from library_server import storage
 from library_server.accounts.services import permit_editing
@@ -17,6 +18,7 @@ from library_server.catalog.queries import MAX_ID
 from library_server.catalog.schemas import revision
 from library_server.errors import PreconditionFailed
 from library_server.extensions import db
+from library_server.lib import json
 from library_server.lib.clock import utc_now
 from library_server.shared import schema
 
@@ -47,7 +49,9 @@ def change_item(
     """
     item = _locked(actor, item_id, expected)
     for name, value in values.items():
-        setattr(item, name, value)
+        if json.encode(getattr(item, name)) != json.encode(value):  # to Python True is 1, in JSON it is not
+            setattr(item, name, value)
+            flag_modified(item, name)
     if db.session.is_modified(item):
         item.updated_at = utc_now()
     return _commit(item)
@@ -71,6 +75,7 @@ def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = No
     path = item.file_path
     db.session.delete(item)
     try:
+        db.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))  # a foreign key may wait for the commit to object
         db.session.flush()
     except IntegrityError as error:
         db.session.rollback()
@@ -95,8 +100,9 @@ def _locked(actor: Actor, item_id: int, expected: Collection[str] | None) -> Con
 
 
 def _commit(item: ContentItem) -> ContentItem:
+    db.session.flush()
+    db.session.refresh(item)  # before the commit: afterwards the row is anybody's to change or purge
     db.session.commit()
-    db.session.refresh(item)
     item_changed.send(item_id=item.id)
     return item
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+_MOST_DIGITS = 4000  # Python refuses to convert some more
+
 
 class NotJson(ValueError):
     """The bytes are not JSON that we accept."""
@@ -14,12 +16,23 @@ class NotJson(ValueError):
 def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON; times as ISO 8601.
 
-    Half a surrogate pair, which a JSON column may hold, is written as an escape instead of failing.
+    A JSON column may hold half a surrogate pair, which is written as an escape, and a number that is infinite here,
+    which is written as null.
     """
     try:
-        return to_json(value)
+        return to_json(value, inf_nan_mode="null")
     except PydanticSerializationError:
-        return json.dumps(value, default=lambda time: time.isoformat(), separators=(",", ":")).encode()
+        text = json.dumps(value, default=lambda time: time.isoformat())
+        return json.dumps(json.loads(text, parse_constant=lambda _: None), separators=(",", ":")).encode()
+
+
+def decode_stored(text: str) -> Any:
+    """The value of a JSON column, whatever others have stored there; a number too long to be one is infinite."""
+    return json.loads(text, parse_int=_whole_number)
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
 
 
 def decode(data: bytes) -> Any:

@@ -92,7 +92,10 @@ class LocalStorage:
         if not paths.is_safe(path):
             raise FileMissing
         root = self._root.resolve()
-        folder = (root / path).parent.resolve()
+        try:
+            folder = (root / path).parent.resolve()
+        except (OSError, RuntimeError):  # links in a circle
+            raise FileMissing from None
         if not folder.is_relative_to(root):  # by a symbolic link
             raise FileMissing
         return folder / path.rpartition("/")[2]

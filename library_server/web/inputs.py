@@ -3,10 +3,10 @@
 from typing import Annotated, Any, TypeVar
 
 from flask import request
-from pydantic import BaseModel, BeforeValidator, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError, WithJsonSchema
 
 from library_server.config import current_config
-from library_server.errors import FieldProblem, InvalidInput
+from library_server.errors import BodyTooLarge, FieldProblem, InvalidInput
 from library_server.lib import json
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
@@ -49,7 +49,9 @@ WholeNumber = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 0}),
 ]
 YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no), WithJsonSchema({"type": "boolean"})]
-QueryText = Annotated[str, BeforeValidator(_storable)]
+
+
+STORABLE = AfterValidator(_storable)  # text that PostgreSQL can hold
 
 
 def load_query(schema: type[Schema]) -> Schema:
@@ -65,9 +67,12 @@ def load_body(schema: type[Schema]) -> Schema:
     """The JSON body as `schema`. Raises InvalidInput in the contract's words."""
     if not request.is_json:
         raise InvalidInput("Request must be JSON")
-    request.max_content_length = MAX_JSON_BYTES
+    request.max_content_length = MAX_JSON_BYTES + 1  # one more, to tell a body of unknown length that goes on
+    data = request.get_data(cache=False)
+    if len(data) > MAX_JSON_BYTES:
+        raise BodyTooLarge
     try:
-        body = json.decode(request.get_data(cache=False))
+        body = json.decode(data)
     except json.NotJson as error:
         raise InvalidInput("Invalid JSON data", [FieldProblem("body", str(error))]) from None
     if not isinstance(body, dict):

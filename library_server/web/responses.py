@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
+from library_server.errors import PreconditionFailed
 from library_server.lib import json
 from library_server.lib.digests import tag
 
@@ -31,9 +32,16 @@ def revalidated(payload: Any, revision: str | None = None, status: int = 200) ->
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Authorization"
-    response.set_etag(f"{revision}{_ETAG_SEPARATOR}{tag(body)}" if revision else tag(body))
-    if status == 200 and request.method in ("GET", "HEAD"):
-        response.make_conditional(request)
+    etag = f"{revision}{_ETAG_SEPARATOR}{tag(body)}" if revision else tag(body)
+    response.set_etag(etag)
+    if request.method in ("GET", "HEAD"):
+        expected = expected_revisions()
+        if expected is not None and etag.split(_ETAG_SEPARATOR)[0] not in expected:
+            raise PreconditionFailed
+        if request.if_none_match.star_tag or request.if_none_match.contains_weak(etag):
+            response.status_code = 304
+            response.set_data(b"")
+            del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
 
 
@@ -44,4 +52,4 @@ def expected_revisions() -> frozenset[str] | None:
     """
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return None
-    return frozenset(etag.split(_ETAG_SEPARATOR)[0] for etag in request.if_match.as_set(include_weak=True))
+    return frozenset((etag or "").split(_ETAG_SEPARATOR)[0] for etag in request.if_match.as_set(include_weak=True))
