@@ -27,9 +27,5 @@ class ContentMismatch(LibraryError):
     status, message = 400, "File content does not match its type"
 
 
-class FileTooLarge(LibraryError):
-    status, message = 413, "File too large"
-
-
 class DiskFull(LibraryError):
     status, message = 507, "There is no room for the file. Please tell the operators."

@@ -1,5 +1,8 @@
 """Files over HTTP: parse, one call, status."""
 
+import errno
+from pathlib import Path
+
 from flask import Response, request
 
 from library_server import storage
@@ -10,17 +13,20 @@ from library_server.catalog.schemas import dump_item
 from library_server.config import current_config
 from library_server.errors import LibraryError
 from library_server.files import queries, replies, services, uploads
-from library_server.files.errors import AssetFileNotFound, ContentFileNotFound
+from library_server.files.errors import AssetFileNotFound, ContentFileNotFound, DiskFull
 from library_server.lib import filenames
 from library_server.storage.base import FileMissing
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.files import file_response, is_a_download
+from library_server.web.forms import receive_form
 from library_server.web.links import check_link, file_url
 from library_server.web.openapi import document
 from library_server.web.responses import json_response
 
 bp = LibraryBlueprint("files", __name__)
 direct = LibraryBlueprint("direct_files", __name__)
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @bp.get("/content/<path:path>")
@@ -74,8 +80,16 @@ def download(item_id: int) -> Response:
 @require_editor
 def upload() -> Response:
     """Takes a file in and, with `content_type`, `subject_area` and `age_range`, makes an item of it."""
-    with uploads.receive() as (received, draft):
-        stored = services.store(current_actor(), received, draft)
+    config = current_config()
+    try:
+        with receive_form(Path(config.uploads_storage_path), config.max_upload_size) as form:
+            draft = uploads.described_item(form.fields)
+            received = uploads.received_file(form)
+            stored = services.store(current_actor(), received, draft)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise DiskFull from None
+        raise
     item = stored.item
     payload = {
         "message": "File uploaded successfully",

@@ -14,9 +14,9 @@ from library_server.catalog.services import is_file_used
 from library_server.config import current_config
 from library_server.extensions import db
 from library_server.files.services import INTENT_PREFIX
-from library_server.files.uploads import PREFIX
 from library_server.storage.base import FileMissing
 from library_server.storage.local import PARTIAL_PREFIX
+from library_server.web.forms import PREFIX
 
 
 @dataclass

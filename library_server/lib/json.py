@@ -27,8 +27,14 @@ def encode(value: Any) -> bytes:
 
 
 def decode_stored(text: str) -> Any:
-    """The value of a JSON column, whatever others have stored there; a number too long to be one is infinite."""
-    return json.loads(text, parse_int=_whole_number)
+    """The value of a JSON column, whatever others have stored there.
+
+    A number too long to be one is infinite; what is nested too deeply for us to read is nothing.
+    """
+    try:
+        return json.loads(text, parse_int=_whole_number)
+    except RecursionError:
+        return None
 
 
 def _whole_number(digits: str) -> int | float:
