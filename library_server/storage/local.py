@@ -81,24 +81,29 @@ class LocalStorage:
 
     def list(self, folder: str = "") -> Iterator[str]:
         """See `Storage.list`. Hidden files, which are ours in the making, do not count."""
-        for here, folders, names in os.walk(self._root / folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            inside = Path(here).relative_to(self._root)
-            for name in names:
-                if not name.startswith(".") and (Path(here) / name).is_file() and not (Path(here) / name).is_symlink():
-                    yield (inside / name).as_posix()
-
-    def _locate(self, path: str) -> Path:
-        if not paths.is_safe(path):
-            raise FileMissing
         root = self._root.resolve()
         try:
-            folder = (root / path).parent.resolve()
+            start = self._locate(f"{folder}/any").parent if folder else root
+        except FileMissing:
+            return
+        for here, folders, names in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                path = Path(here) / name
+                if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                    yield path.relative_to(root).as_posix()
+
+    def _locate(self, path: str) -> Path:
+        """Where the file is or will be; its folders, as far as there are any, are real ones."""
+        if not paths.is_safe(path):
+            raise FileMissing
+        target = self._root.resolve() / path
+        try:
+            if target.parent.resolve() != target.parent:  # by a symbolic link
+                raise FileMissing
         except (OSError, RuntimeError):  # links in a circle
             raise FileMissing from None
-        if not folder.is_relative_to(root):  # by a symbolic link
-            raise FileMissing
-        return folder / path.rpartition("/")[2]
+        return target
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -84,7 +84,7 @@ def receive_form(folder: Path, largest_file: int) -> Iterator[Form]:
         return spools[-1]
 
     parser = FormDataParser(
-        open_spool,  # type: ignore[arg-type] (as much of a file as the parser uses)
+        open_spool,  # type: ignore[arg-type]  # as much of a file as the parser uses
         max_form_memory_size=_ROOM_FOR_FIELDS,
         max_form_parts=_MAX_PARTS,
         silent=False,
