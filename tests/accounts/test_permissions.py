@@ -1,0 +1,198 @@
+"""Who may call which route: every method of every route, both slashes, every kind of caller."""
+
+import pytest
+import redis as redis_py
+
+from library_server import create_app
+from library_server.extensions import db
+from tests.conftest import SECRET, bearer, make_child, make_parent, run_sql, truncate_all
+
+ANYONE, USER, EDITOR = "anyone", "a parent or child", "an editor"
+
+# A new route stands here, or test_every_route_is_in_the_matrix fails.
+MATRIX = {
+    "GET /content": USER,
+    "POST /content": EDITOR,
+    "GET /content/<int:item_id>": USER,
+    "PUT /content/<int:item_id>": EDITOR,
+    "PATCH /content/<int:item_id>": EDITOR,
+    "DELETE /content/<int:item_id>": EDITOR,
+    "GET /content/subjects": USER,
+    "GET /content/age-ranges": USER,
+    "GET /content/content-types": USER,
+    "GET /content/<path:path>": USER,
+    "GET /assets/<path:path>": ANYONE,
+    "GET /content/<int:item_id>/download": USER,
+    "GET /download/<int:item_id>": USER,
+    "POST /api/content/upload": EDITOR,
+    "POST /upload": EDITOR,
+    "GET /api/content/openapi.json": ANYONE,
+    "GET /api/content/docs": ANYONE,
+    "GET /api/content/docs/<name>": ANYONE,
+    "GET /api/content/health": ANYONE,
+    "GET /api/content/health/live": ANYONE,
+    "GET /api/content/health/ready": ANYONE,
+    "GET /health": ANYONE,
+    "GET /health/live": ANYONE,
+    "GET /health/ready": ANYONE,
+}
+# What stands for the variables of rules. Item 1 is there, and so is its file in both folders.
+SAMPLES = {"<int:item_id>": "1", "<path:path>": "images/spider.json", "<name>": "start.js"}
+
+
+NOBODY = (401, "Authentication token is missing")
+GARBAGE = (401, "Token is invalid")
+STRANGER = (401, "User not found")
+CHILD = (403, "Parent access required")
+PARENT = (403, "Editor access required")
+EXPECTED = {  # how each caller is refused; who is not named gets in
+    ANYONE: {},
+    USER: {"nobody": NOBODY, "garbage": GARBAGE, "stranger": STRANGER},
+    EDITOR: {"nobody": NOBODY, "garbage": GARBAGE, "stranger": STRANGER, "child": CHILD, "parent": PARENT},
+}
+CALLERS = {
+    "nobody": lambda: {},
+    "garbage": lambda: {"Authorization": "Bearer garbage"},
+    "stranger": lambda: bearer(user_id=9, user_type="parent"),
+    "child": lambda: bearer(user_id=1, user_type="child"),
+    "parent": lambda: bearer(user_id=2, user_type="parent"),
+    "editor": lambda: bearer(user_id=1, user_type="parent"),
+}
+BODY = {"content_type": "story", "subject_area": "math", "age_range": "3-5", "title": "Another story"}
+
+
+@pytest.fixture(scope="module")
+def library(migrated, servers):
+    """The URL of a database with two parents and a child of the first."""
+    url = migrated("guide")
+    truncate_all(url)
+    with redis_py.Redis.from_url(servers.redis_url) as redis:
+        redis.flushdb()
+
+    def sql(statement, parameters=None):
+        return run_sql(url, statement, parameters)
+
+    assert [make_parent(sql), make_parent(sql), make_child(sql, 1)] == [1, 2, 1]
+    return url
+
+
+@pytest.fixture(scope="module")
+def start(library, make_app, tmp_path_factory):
+    """``start("1,2")``: a client of the library with these CONTENT_EDITORS."""
+    apps = {}
+    folder = tmp_path_factory.mktemp("files")
+    file = folder / SAMPLES["<path:path>"]
+    file.parent.mkdir()
+    file.write_text("{}")
+    folders = {"CONTENT_STORAGE_PATH": str(folder), "ASSETS_STORAGE_PATH": str(folder)}
+
+    def get(editors):
+        if editors not in apps:
+            apps[editors] = make_app(library, CONTENT_EDITORS=editors, **folders)
+        return apps[editors].test_client()
+
+    yield get
+    for app in apps.values():
+        with app.app_context():
+            db.engine.dispose()
+
+
+@pytest.fixture
+def items(library):
+    """The catalogue, with just item 1 in it: a function that returns its rows."""
+    run_sql(
+        library,
+        "DELETE FROM content_library; "
+        "INSERT INTO content_library (id, content_type, subject_area, age_range, title, file_path) "
+        "VALUES (1, 'story', 'math', '3-5', 'A story', %s)",
+        (SAMPLES["<path:path>"],),
+    )
+    return lambda: run_sql(library, "SELECT * FROM content_library")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", MATRIX)
+def test_each_caller_gets_in_where_the_matrix_says(start, items, route, caller):
+    expected = EXPECTED[MATRIX[route]].get(caller)
+
+    for answer in calls(start("1"), route, caller):
+        assert_door(answer, expected)
+
+
+@pytest.mark.parametrize("route", [route for route, who in MATRIX.items() if who is EDITOR])
+def test_every_parent_is_an_editor_where_none_is_named(start, items, route):
+    for answer in [*calls(start(""), route, "parent"), *calls(start(""), route, "editor")]:
+        assert_door(answer, None)
+    for answer in calls(start(""), route, "child"):
+        assert_door(answer, CHILD)
+
+
+@pytest.mark.parametrize("caller", EXPECTED[EDITOR])
+@pytest.mark.parametrize("route", [route for route, who in MATRIX.items() if who is EDITOR])
+def test_who_is_refused_changes_nothing(start, items, route, caller):
+    before = items()
+    method, path = request_of(route)
+    answer = start("1").open(path, method=method, json=BODY, query_string={"purge": "true"}, headers=CALLERS[caller]())
+
+    assert_door(answer, EXPECTED[EDITOR][caller])
+    assert items() == before
+
+
+@pytest.mark.parametrize(
+    ("route", "caller"),
+    [(route, caller) for route, who in MATRIX.items() if "<" in route for caller in EXPECTED[who]],
+)
+def test_a_refusal_tells_neither_what_there_is_nor_what_is_wrong(start, items, route, caller):
+    method, path = request_of(route)
+    for missing in ("404", "9" * 30):
+        nothing = path.replace("1", missing).replace("spider", missing)
+        answer = start("1").open(f"{nothing}?purge=maybe&page=0", method=method, headers=CALLERS[caller]())
+        assert_door(answer, EXPECTED[MATRIX[route]][caller])
+
+
+def test_every_route_is_in_the_matrix():
+    assert {name for name, endpoint in routes().items() if endpoint.startswith("library.")} == set(MATRIX)
+
+
+def test_there_are_no_routes_but_ours():
+    assert [name for name, endpoint in routes().items() if not endpoint.startswith("library.")] == []
+
+
+def routes():
+    """The endpoints of an application by method and rule."""
+    app = create_app(
+        {"APP_ENV": "testing", "SECRET_KEY": SECRET, "DATABASE_URL": "postgresql://", "REDIS_URL": "redis://"}
+    )
+    return {
+        f"{method} {rule.rule}": rule.endpoint
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+
+def request_of(route):
+    """The method of a route and a path that matches it."""
+    method, path = route.split()
+    for variable, sample in SAMPLES.items():
+        path = path.replace(variable, sample)
+    return method, path
+
+
+def calls(client, route, caller):
+    """The answers to `caller` by each spelling of a route: both slashes (no file has one), and HEAD where GET is."""
+    method, path = request_of(route)
+    for spelled in (path,) if "<path:" in route else (path, f"{path}/"):
+        for verb in ("GET", "HEAD") if method == "GET" else (method,):
+            yield client.open(spelled, method=verb, headers=CALLERS[caller](), buffered=True)
+
+
+def assert_door(answer, refusal):
+    """That the caller was refused in these words, or, where `refusal` is None, got as far as the view."""
+    if refusal is None:
+        assert answer.status_code in (200, 201, 400)
+        return
+    status, message = refusal
+    assert answer.status_code == status
+    assert answer.headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
+    assert answer.mimetype == "application/json"
+    assert answer.request.method == "HEAD" or answer.json == {"message": message}
