@@ -26,9 +26,12 @@ class ConfigError(Exception):
 
 
 def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
+    if not isinstance(value, str):
+        return value
+    words = tuple(word.strip() for word in value.split(",") if word.strip())
+    if not words:
+        raise ValueError("names nothing between its commas")
+    return words
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]

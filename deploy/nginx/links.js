@@ -51,7 +51,7 @@ function isSame(one, other) {
 // What nginx answers just as the Library Server does: the whole file, or one range that lies in it.
 function isEasilySent(r) {
     const headers = r.headersIn, file = fs.statSync(r.variables.library_file);
-    if (headers['If-Match'] !== undefined || headers['If-Unmodified-Since'] !== undefined) {
+    if (!file.isFile() || headers['If-Match'] !== undefined || headers['If-Unmodified-Since'] !== undefined) {
         return false;
     }
     if (headers['Range'] === undefined) {

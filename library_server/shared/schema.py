@@ -21,5 +21,6 @@ def columns(table: str) -> frozenset[str]:
     if table in known and time.monotonic() - known[table][0] < REMEMBER_SECONDS:
         return known[table][1]
     found = frozenset(db.session.scalars(_COLUMNS, {"table": table}))
-    known[table] = (time.monotonic(), found)
+    if found:  # a table that is missing may be made at any moment
+        known[table] = (time.monotonic(), found)
     return found

@@ -1,9 +1,10 @@
 """The one place where errors become JSON."""
 
 import logging
+import traceback
 
 from flask import Blueprint, Flask, Response, request
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.routing import RequestRedirect
 
@@ -65,5 +66,9 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("Unexpected error", exc_info=error)
+    if isinstance(error, DBAPIError):  # its text repeats the statement with its values: e-mails, names
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        log.error("Unexpected error of PostgreSQL: %s\n%s", type(error.orig).__name__, stack)
+    else:
+        log.error("Unexpected error", exc_info=error)
     return _library_error(LibraryError())

@@ -1,5 +1,6 @@
 """The list: its shape, filters, windows and order, who sees what, and that a page costs the same however deep it is."""
 
+import json
 import random
 import re
 
@@ -148,12 +149,37 @@ def test_q_finds_text_of_title_and_description_literally(client, as_child, make_
         assert _ids(client, as_child, q=nowhere) == []
 
 
-def test_q_finds_the_title_that_the_backend_keeps_in_the_metadata(client, as_child, make_item):
-    make_item(title="", content_metadata={"title": "Other"})
-    make_item(title="Own", content_metadata={"title": "Hidden"})
-    for title in ("Hidden Spider", "Die Blätter", "Паучок"):
-        item = make_item(title="", content_metadata={"week": 1, "title": title})
-        assert _ids(client, as_child, q=title[1:].lower()) == [item]
+@one_shape
+def test_q_finds_the_title_that_the_backend_keeps_in_the_metadata(client, as_child, make_item, sql):
+    make_item(title="", content_metadata={"title": "Other", "spider": "spider"})
+    make_item(title="Own", content_metadata={"title": "Hidden Spider"})
+    for title, q in {
+        "Hidden Spider": "SPIDER",
+        "Die Blätter": "BLÄTTER",
+        "Паучок": "паучок",
+        "Party 😀": "party",
+    }.items():
+        item = make_item()
+        for stored in (json.dumps({"week": 1, "title": title}), json.dumps({"title": title}, ensure_ascii=False)):
+            sql("UPDATE content_library SET title = '', content_metadata = %s WHERE id = %s", (stored, item))
+            assert _ids(client, as_child, q=q) == [item]
+
+
+@one_shape
+def test_q_lives_with_whatever_the_metadata_holds(client, as_child, make_item, sql):
+    for stored in (
+        "5",
+        '"text"',
+        "[]",
+        "null",
+        r'{"title": "a\u0000b"}',
+        r'{"title": "\ud800"}',
+        r'"\\u0000"',
+        "[" * 300 + "]" * 300,
+    ):
+        make_item(title="")
+        sql("UPDATE content_library SET content_metadata = %s WHERE content_metadata IS NULL", (stored,))
+    assert _ids(client, as_child, q="nowhere") == []
 
 
 def test_q_combines_with_filters_and_windows(client, as_child, make_item):

@@ -11,6 +11,8 @@ import pytest
 from library_server.catalog.importing import Report
 from tests.catalog_import.manifests import GOOD, files_in, stored
 
+ONE = "the bytes of audio/one.mp3"
+
 on_one_shape = pytest.mark.parametrize("shape", ["backend"])
 
 
@@ -121,7 +123,7 @@ def test_a_file_where_a_folder_is_needed_makes_the_row_bad(run: Any, sql: Any, f
         pytest.param(lambda path: path.write_text("another file"), id="another file"),
         pytest.param(lambda path: path.mkdir(), id="a folder"),
         pytest.param(lambda path: path.symlink_to("elsewhere"), id="a link to nothing"),
-        pytest.param(lambda path: path.symlink_to(path.parent), id="a link"),
+        pytest.param(lambda path: (path.with_name("1").write_text(ONE), path.symlink_to("1")), id="a link to the same"),
         pytest.param(lambda path: (path.parent.rmdir(), path.parent.write_text("")), id="a file for a folder"),
         pytest.param(
             lambda path: (path.parent.rmdir(), path.parent.symlink_to(path.parent.parent.parent)),

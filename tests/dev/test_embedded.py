@@ -164,7 +164,7 @@ def test_start_after_the_parent_was_killed(used: Path, servers_die_too: bool) ->
 def test_start_where_nobody_buries_the_dead(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose first process is no init: old servers end, but stay in its table."""
     adopt_orphans = partial(ctypes.CDLL(None).prctl, PR_SET_CHILD_SUBREAPER)
-    monkeypatch.setattr(embedded, "WAIT_SECONDS", 5)
+    monkeypatch.setattr(embedded, "WAIT_SECONDS", 10)
     adopt_orphans(1)
     try:
         with parent(used) as process:

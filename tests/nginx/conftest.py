@@ -60,7 +60,8 @@ class Library:
     def links(self, server: Server, active: str = "true") -> dict[str, str]:
         """The signed link of each item's file, by path, as the catalogue gives it to an editor."""
         answer = server.ask(f"/content?per_page=50&active={active}", self.editor)
-        return {item["file_path"]: item["file_url"] for item in json.loads(answer.body)["content"]}
+        items = json.loads(answer.body)["content"]
+        return {item["file_path"]: item["file_url"] for item in items if item["file_path"]}
 
     def signature(self, path: str, expires: object, audience: str = "all") -> str:
         """What docs/files.md says of signatures, once more."""

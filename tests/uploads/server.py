@@ -80,7 +80,7 @@ def running(folders: Folders, database_url: str, redis_url: str, **settings: obj
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     told = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SECRET_KEY": SECRET, "HOST": "127.0.0.1"}
-    told |= {"PORT": port, "WORKERS": 2, "GRACEFUL_TIMEOUT": 5} | folders.settings | settings
+    told |= {"PORT": port, "WORKERS": 2, "GRACEFUL_TIMEOUT": 2} | folders.settings | settings
     environment = os.environ | {name: str(value) for name, value in told.items()}
     with tempfile.NamedTemporaryFile() as log:
         child = subprocess.Popen(
@@ -99,15 +99,6 @@ def answer_on(connection: socket.socket) -> tuple[int, bytes]:
     with HTTPResponse(connection) as response:
         response.begin()
         return response.status, response.read()
-
-
-def wait_for(condition: Any, seconds: float = 20) -> Any:
-    """What `condition` returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (met := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return met
 
 
 def _wait_until_it_answers(server: Server, child: subprocess.Popen[bytes]) -> None:

@@ -2,18 +2,17 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from library_server.catalog.services import item_changed
 from tests.uploads import samples
+from tests.uploads.faults import blocked_writer, read_only, refusing, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import ITEM
 
@@ -181,7 +180,7 @@ def test_a_pdf_that_unfolds_does_no_harm(what: str, upload: Upload, folders: Fol
 def test_a_row_that_the_database_refuses_leaves_no_file(
     upload: Upload, database_url: str, sql: Callable[..., Any], folders: Folders
 ) -> None:
-    with constraint(database_url, "title <> 'Poison'"):
+    with refusing(database_url, "title <> 'Poison'"):
         answer = upload(b"words", "x.txt", **ITEM, title="Poison")
         assert answer.status_code == 500
         assert "Poison" not in answer.json["message"]
@@ -195,7 +194,7 @@ def test_a_row_that_the_database_refuses_leaves_the_file_of_others(
     upload: Upload, client: FlaskClient, database_url: str, folders: Folders
 ) -> None:
     first = upload(b"words", "x.txt", **ITEM, title="Honey").json
-    with constraint(database_url, "title <> 'Poison'"):
+    with refusing(database_url, "title <> 'Poison'"):
         assert upload(b"words", "x.txt", **ITEM, title="Poison").status_code == 500
     with client.get(first["access_url"]) as served:
         assert served.data == b"words"
@@ -206,9 +205,9 @@ def test_a_row_that_the_database_refuses_leaves_the_file_of_others(
 def test_a_database_that_goes_in_the_middle_leaves_neither(
     upload: Upload, sql: Callable[..., Any], database_url: str, folders: Folders
 ) -> None:
-    with ThreadPoolExecutor(1) as pool, locked(database_url):
+    with ThreadPoolExecutor(1) as pool, read_only(database_url):
         answer = pool.submit(upload, b"words", "x.txt", **ITEM)
-        waiting = wait_for(lambda: waiting_for_the_table(sql))
+        waiting = wait_for(lambda: blocked_writer(database_url))
         assert len(folders.kept()) == 1
         sql("SELECT pg_terminate_backend(%s)", (waiting,))
         assert answer.result(20).status_code == 503
@@ -254,46 +253,3 @@ def bomb_of_objects() -> bytes:
     head = b"<</Type/XRef/Size 6/W[1 4 2]/Root 1 0 R/Length %d>>" % len(table)
     body += b"5 0 obj\n%sstream\n%s\nendstream\nendobj\n" % (head, table)
     return body + b"startxref\n%d\n%%%%EOF\n" % offsets[5]
-
-
-@contextmanager
-def constraint(database_url: str, condition: str) -> Iterator[None]:
-    """The catalogue refuses rows that do not meet `condition`."""
-    connection = psycopg2.connect(database_url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(f"ALTER TABLE content_library ADD CONSTRAINT of_a_test CHECK ({condition})")
-            try:
-                yield
-            finally:
-                cursor.execute("ALTER TABLE content_library DROP CONSTRAINT of_a_test")
-    finally:
-        connection.close()
-
-
-@contextmanager
-def locked(database_url: str) -> Iterator[None]:
-    """Nobody can write to the catalogue, everybody can read it."""
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE content_library IN EXCLUSIVE MODE")
-            yield
-    finally:
-        connection.close()
-
-
-def waiting_for_the_table(sql: Callable[..., Any]) -> int | None:
-    """The backend that waits for a lock on the catalogue."""
-    rows = sql("SELECT pid FROM pg_locks WHERE relation = 'content_library'::regclass AND NOT granted")
-    return rows[0]["pid"] if rows else None
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """What `condition` returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (met := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return met

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
-import psycopg2
 import pytest
 import redis as redis_py
 import requests
@@ -23,10 +22,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from library_server.extensions import db
-from tests.conftest import Servers, run_sql
+from tests.conftest import Servers
+from tests.uploads.faults import blocked_writer, read_only, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import HEADERS, ITEM, field, file, upload_form
-from tests.uploads.server import PATH, Server, answer_on, running, wait_for
+from tests.uploads.server import PATH, Server, answer_on, running
 
 MIB = 1024 * 1024
 LARGE = 100 * MIB
@@ -127,7 +127,7 @@ def test_no_transaction_waits_for_a_slow_client(
     with server.begin(as_parent, len(WORDS)) as connection:
         connection.sendall(WORDS[:200_000])
         wait_for(server.folders.waiting)
-        states = sql("SELECT state FROM pg_stat_activity WHERE application_name = 'library-server'")
+        states = sql("SELECT state FROM pg_stat_activity WHERE datname = current_database()")
         assert "idle in transaction" not in [row["state"] for row in states]
         connection.sendall(WORDS[200_000:])
         assert answer_on(connection)[0] == 201
@@ -357,17 +357,11 @@ def chunk(data: bytes) -> bytes:
 
 def crash_between_file_and_row(server: Server, headers: dict[str, str], database_url: str) -> None:
     """Kills the worker that has put the file and waits to write the row."""
-    waits = "SELECT pid FROM pg_locks WHERE relation = 'content_library'::regclass AND NOT granted"
-    connection = psycopg2.connect(database_url)
-    try:
-        with connection.cursor() as cursor, server.begin(headers, len(WORDS)) as client:
-            cursor.execute("LOCK TABLE content_library IN EXCLUSIVE MODE")
-            client.sendall(WORDS)
-            wait_for(lambda: run_sql(database_url, waits))
-            server.handler().send_signal(signal.SIGKILL)
-            assert client.recv(1) == b""
-    finally:
-        connection.close()
+    with read_only(database_url), server.begin(headers, len(WORDS)) as client:
+        client.sendall(WORDS)
+        wait_for(lambda: blocked_writer(database_url))
+        server.handler().send_signal(signal.SIGKILL)
+        assert client.recv(1) == b""
 
 
 def peak_memory(worker: psutil.Process) -> int:

@@ -1,0 +1,50 @@
+"""What goes wrong on purpose: a database that refuses or blocks, and how to wait for it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+
+from tests.conftest import run_sql
+
+
+@contextmanager
+def refusing(database_url: str, condition: str) -> Iterator[None]:
+    """The catalogue takes only rows that meet `condition`."""
+    run_sql(database_url, f"ALTER TABLE content_library ADD CONSTRAINT of_a_test CHECK ({condition})")
+    try:
+        yield
+    finally:
+        run_sql(database_url, "ALTER TABLE content_library DROP CONSTRAINT of_a_test")
+
+
+@contextmanager
+def read_only(database_url: str) -> Iterator[None]:
+    """Everybody can read the catalogue, nobody can write to it."""
+    connection = psycopg2.connect(database_url)
+    try:
+        connection.cursor().execute("LOCK TABLE content_library IN EXCLUSIVE MODE")
+        yield
+    finally:
+        connection.close()
+
+
+def blocked_writer(database_url: str) -> int | None:
+    """The backend that waits to write to the catalogue."""
+    rows = run_sql(
+        database_url,
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        "WHERE datname = current_database() AND relation = 'content_library'::regclass AND NOT granted",
+    )
+    return rows[0]["pid"] if rows else None
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """What `condition` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (met := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return met
