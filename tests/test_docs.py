@@ -19,7 +19,7 @@ def test_every_setting_is_in_the_readme() -> None:
 def test_every_route_is_in_the_readme(app: Flask) -> None:
     routes = README.partition("## Routes")[2].partition("## Operating")[0]
     for rule in app.url_map.iter_rules():
-        path = re.sub(r"<(?:\w+:)?\w+>", "<id>", rule.rule)
+        path = re.sub(r"<(?:\w+:)?\w+>", "<id>", rule.rule.replace("<path:path>", "{path}")).replace("{path}", "<path>")
         if "/api/content/health" in path or path == "/api/content/docs/<id>":
             continue  # told in words
         for method in rule.methods - {"HEAD", "OPTIONS"}:

@@ -1,6 +1,5 @@
 """The catalogue's answers, for the API's description (tests hold every answer against it)."""
 
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -26,8 +25,8 @@ class Item(BaseModel):
     usage_count: int
     average_completion_time: int | None = Field(description="Seconds.")
     success_rate: int | None = Field(description="Percent.")
-    created_at: datetime | None = Field(description="UTC, ISO 8601 without a zone.")
-    updated_at: datetime | None = Field(description="UTC, ISO 8601 without a zone.")
+    created_at: str | None = Field(description="UTC, ISO 8601 without a zone.")
+    updated_at: str | None = Field(description="UTC, ISO 8601 without a zone.")
 
 
 class Pagination(BaseModel):

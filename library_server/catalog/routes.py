@@ -78,7 +78,7 @@ def change_item(item_id: int) -> Response:
 
 
 @bp.delete("/content/<int:item_id>")
-@document(replies.ItemDeleted, query=schemas.DeleteQuery, if_match=True)
+@document(replies.ItemDeleted, query=schemas.DeleteQuery, if_match=True, may_fail=(409,))
 @require_editor
 def delete_item(item_id: int) -> Response:
     """Retires an item, or removes it for good with `purge=true`."""

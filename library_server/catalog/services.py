@@ -28,6 +28,7 @@ item_changed = Signal("An item was created, changed, retired or purged; sent wit
 
 _PROGRESS = table("progress", column("content_id"))
 _FOREIGN_KEY_VIOLATION = "23503"
+_WITH_AUDIO, _AUDIO = ("heggerty_curriculum_data", "nursery_rhyme_data"), "audio_file_path"
 
 
 def create_item(actor: Actor, values: Mapping[str, Any]) -> ContentItem:
@@ -117,14 +118,21 @@ def _remove_file(path: str) -> None:
 
 def is_file_used(path: str) -> bool:
     """Whether a row of any table of ours names the file."""
-    for name, path_column in (
-        ("content_library", "file_path"),
-        ("heggerty_curriculum_data", "audio_file_path"),
-        ("nursery_rhyme_data", "audio_file_path"),
-    ):
-        source = table(name, column(path_column))
-        if path_column in schema.columns(name) and db.session.scalar(
-            select(exists().where(source.c[path_column] == path))
-        ):
-            return True
-    return False
+    if db.session.scalar(select(exists().where(ContentItem.file_path == path))):
+        return True
+    return any(
+        db.session.scalar(select(exists().where(table(name, column(_AUDIO)).c.audio_file_path == path)))
+        for name in _WITH_AUDIO
+        if _AUDIO in schema.columns(name)
+    )
+
+
+def curriculum_files() -> set[str]:
+    """The files that the curriculum tables name."""
+    return {
+        path
+        for name in _WITH_AUDIO
+        if _AUDIO in schema.columns(name)
+        for path in db.session.scalars(select(table(name, column(_AUDIO)).c.audio_file_path))
+        if path
+    }

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from library_server import storage
 from library_server.catalog.models import ContentItem
-from library_server.catalog.services import is_file_used
+from library_server.catalog.services import curriculum_files, is_file_used
 from library_server.config import current_config
 from library_server.extensions import db
 from library_server.files.services import INTENT_PREFIX
@@ -82,8 +82,9 @@ def _compare(report: Report, verify: bool) -> None:
             storage.content().stat(path)
         except FileMissing:
             report.items_without_files.append((item_id, path))
+    used_elsewhere = curriculum_files()
     for path in storage.content().list():
-        if path not in owned and not is_file_used(path):
+        if path not in owned and path not in used_elsewhere:
             report.files_without_items.append(path)
         elif verify and owned.get(path) and _digest(path) != owned[path]:
             report.files_changed.append(path)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 MAX_NAME_CHARACTERS = 120
 MAX_SLUG_CHARACTERS = 60
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|%]+')
+_NOT_OF_AN_EXTENSION = re.compile(r"[^A-Za-z0-9]+")
 _ATTR_CHARACTERS = "!#$&+-.^_`|~"  # of RFC 8187, beyond letters and digits
 HASHED = re.compile(r"-[0-9a-f]{8}\.[a-z0-9]+$")
 
@@ -29,9 +30,16 @@ def attachment(title: str, suffix: str) -> str:
 
     Old clients get an ASCII name, all others the title itself, in UTF-8 as RFC 8187 has it.
     """
-    cleaned = _UNSAFE.sub(" ", unicodedata.normalize("NFC", title).encode(errors="ignore").decode())
-    stem = " ".join(cleaned.split()).strip(". ")[:MAX_NAME_CHARACTERS] or "download"
-    name = f"{stem}.{suffix}" if suffix and not stem.lower().endswith(f".{suffix}") else stem
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = " ".join(plain.split()) if slug(plain) != "file" else f"download.{suffix}".rstrip(".")
+    ending = f".{safe}" if (safe := _NOT_OF_AN_EXTENSION.sub("", suffix)) else ""
+    name = _named(unicodedata.normalize("NFC", title), ending)
+    plain = _named(unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode(), ending)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARACTERS)}"
+
+
+def _named(title: str, ending: str) -> str:
+    words = _UNSAFE.sub(" ", title.encode(errors="ignore").decode()).split()
+    stem = " ".join(words).strip(". ")
+    if ending and stem.lower().endswith(ending):
+        stem, ending = stem[: -len(ending)], stem[-len(ending) :]
+    stem = stem[:MAX_NAME_CHARACTERS].strip(". ")
+    return (stem if any(character.isalnum() for character in stem) else "download") + ending

@@ -8,6 +8,7 @@ from wsgiref.util import FileWrapper
 
 from flask import Response, request
 from werkzeug.http import http_date, parse_date
+from werkzeug.wsgi import ClosingIterator
 
 from library_server.config import current_config
 from library_server.errors import LibraryError, PreconditionFailed
@@ -96,12 +97,21 @@ def _evaluate(etag: str, modified: int) -> int:
     if "If-Match" in request.headers:
         if not (request.if_match.star_tag or request.if_match.is_strong(bare)):
             raise PreconditionFailed("Precondition failed")
-    elif (unmodified := request.if_unmodified_since) and modified > unmodified.timestamp():
+    elif (unmodified := _date("If-Unmodified-Since")) and modified > unmodified:
         raise PreconditionFailed("Precondition failed")
     if "If-None-Match" in request.headers:
         return 304 if request.if_none_match.star_tag or request.if_none_match.contains_weak(bare) else 200
-    since = request.if_modified_since
-    return 304 if since and modified <= since.timestamp() else 200
+    since = _date("If-Modified-Since")
+    return 304 if since and modified <= since else 200
+
+
+def _date(header: str) -> float | None:
+    """The date in a header, in seconds since 1970; None for none and for one that is no date."""
+    try:
+        date = parse_date(request.headers.get(header))
+        return date.timestamp() if date else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _spans(etag: str, stat: Stat) -> list[Span] | None:
@@ -118,8 +128,7 @@ def _range_still_counts(etag: str, modified: int) -> bool:
     condition = request.headers.get("If-Range", "").strip()
     if not condition or condition == etag:
         return True
-    date = parse_date(condition)
-    return date is not None and date.timestamp() == modified
+    return _date("If-Range") == modified
 
 
 def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: list[Span] | None) -> Response:
@@ -131,9 +140,8 @@ def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: li
         return _respond(_Part(file, span), 206, headers, span.stop - span.start)
     heads = [_part_head(headers["Content-Type"], span, size) for span in spans]
     length = sum(len(head) + span.stop - span.start for head, span in zip(heads, spans, strict=True)) + len(_END)
-    response = _respond(_multipart(file, heads, spans), 206, headers, length)
+    response = _respond(ClosingIterator(_multipart(file, heads, spans), file.close), 206, headers, length)
     response.headers["Content-Type"] = f"multipart/byteranges; boundary={_BOUNDARY}"
-    response.call_on_close(file.close)
     return response
 
 

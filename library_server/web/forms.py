@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from library_server.errors import BodyTooLarge, InvalidInput
+from library_server.extensions import db
 
 PREFIX = "upload-"
 _ROOM_FOR_FIELDS = 1024 * 1024  # what a form may hold beside its file
@@ -78,6 +79,7 @@ def receive_form(folder: Path, largest_file: int) -> Iterator[Form]:
     A request in another form has neither fields nor file. Raises FileTooLarge, InvalidInput, OSError from the disk.
     """
     spools: list[Spool] = []
+    db.session.rollback()  # no transaction stays open while a client sends, as slowly as it likes
 
     def open_spool(*_: object, **__: object) -> Spool:
         spools.append(Spool(folder, largest_file))

@@ -426,9 +426,10 @@ def test_pages_and_totals_of_a_big_library_are_read_from_the_lists_indexes(app, 
             assert f"Index Only Scan using ix_library_list_{name} " in total
             assert re.search(r"Index Only Scan( Backward)? using ix_library_list", page)
             assert "Seq Scan" not in page
-    for window in ("page=1", "page=500", "page=1000", "offset=19985&limit=10"):
+    directions = {"page=1": "", "page=500": "", "page=502": " Backward", "page=1000": " Backward"}
+    for window, direction in directions.items():
         _, page = _plans(app, database_url, f"/content?{window}", as_child)
-        assert re.search(r"Index Only Scan( Backward)? using ix_library_list on", page)
+        assert f"Index Only Scan{direction} using ix_library_list on" in page
         assert "Seq Scan" not in page
 
 

@@ -59,7 +59,7 @@ GOOD_VALUES = {
     "file_path": ["audio/x.mp3", "x", "audio/a b/ünï 😀.mp3", "audio/x..y", "%2e%2e/x", "a/" * 249 + "bc"],
     "skill_objectives": [[], {}, ["rhyming", 1, None], {"a": {"b": []}}, ["y" * 200_000]],
     "prerequisite_skills": [[], {}, [[[]]], {"": ""}],
-    "content_metadata": [{}, {"a": None}, {"😀": "\u2028"}, {"n": 10**40, "m": -1.5e300, "z": 0.1}],
+    "content_metadata": [{}, {"a": None}, {"😀": "\u2028"}, {"n": -(10**4299), "m": -1.5e300, "z": 0.1}],
     "download_priority": [1, 10],
     "difficulty_level": ["beginner", "intermediate", "advanced", "easy", "standard", "challenging"],
     "active": [True, False],

@@ -59,9 +59,13 @@ class Library:
 
     def links(self, server: Server, active: str = "true") -> dict[str, str]:
         """The signed link of each item's file, by path, as the catalogue gives it to an editor."""
-        answer = server.ask(f"/content?per_page=50&active={active}", self.editor)
-        items = json.loads(answer.body)["content"]
-        return {item["file_path"]: item["file_url"] for item in items if item["file_path"]}
+        links: dict[str, str] = {}
+        for page in range(1, 10):
+            answer = json.loads(server.ask(f"/content?per_page=50&page={page}&active={active}", self.editor).body)
+            links |= {item["file_path"]: item["file_url"] for item in answer["content"] if item["file_path"]}
+            if not answer["pagination"]["has_next"]:
+                break
+        return links
 
     def signature(self, path: str, expires: object, audience: str = "all") -> str:
         """What docs/files.md says of signatures, once more."""

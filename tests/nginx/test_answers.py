@@ -13,7 +13,7 @@ import pytest
 
 from tests.nginx import servers as run
 from tests.nginx.cases import CASES, SONG
-from tests.nginx.conftest import HASHED, ODD_NAMES, TYPES, Library, quoted
+from tests.nginx.conftest import HASHED, ODD_NAMES, TYPES, Library, our_config, quoted
 from tests.nginx.servers import Server
 
 MIB = 1024 * 1024
@@ -220,10 +220,9 @@ def test_while_gunicorn_is_away_the_answer_is_json(alone: Server, target: str) -
     assert "unavailable" in json.loads(answer.body)["message"]
 
 
-def test_nginx_finds_nothing_to_warn_of(shipped: Server, alone: Server) -> None:
-    for server in (shipped, alone):
-        assert "[warn]" not in server.errors.read_text()
-        assert "[emerg]" not in server.errors.read_text()
+def test_nginx_has_nothing_to_say_of_the_configuration(library: Library, backend_port: int) -> None:
+    with run.nobody_listens() as port, run.nginx(our_config(library, port, backend_port), library.logs) as nginx:
+        assert nginx.errors.read_text() == ""
 
 
 def half_sent(server: Server, headers: dict[str, str], body: bytes) -> socket.socket:

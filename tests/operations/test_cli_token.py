@@ -12,10 +12,13 @@ from flask.testing import FlaskClient
 from library_server.extensions import db
 from tests.conftest import SECRET, make_child, make_parent
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
+
 
 @pytest.fixture
-def run(app: Flask) -> Callable[..., Result]:
-    """``run("--parent", "1")``: the command with these words."""
+def run(make_app: Callable[..., Flask]) -> Callable[..., Result]:
+    """``run("--parent", "1")``: the command with these words; it needs no database."""
+    app = make_app(NOWHERE)
     return lambda *words: app.test_cli_runner().invoke(args=["library", "token", *words])
 
 
@@ -71,8 +74,8 @@ def test_a_token_for_somebody_who_does_not_exist_signs_nobody_in(
 
 
 @pytest.mark.parametrize("words", [["--parent", "1"], ["--child", "1", "--hours", "1"]], ids=" ".join)
-def test_production_refuses(words: list[str], database_url: str, make_app: Callable[..., Flask]) -> None:
-    app = make_app(database_url, APP_ENV="production")
+def test_production_refuses(words: list[str], make_app: Callable[..., Flask]) -> None:
+    app = make_app(NOWHERE, APP_ENV="production")
     result = app.test_cli_runner().invoke(args=["library", "token", *words])
     assert result.exit_code == 1
     assert result.output == "Error: tokens are the backend's to give in production (APP_ENV)\n"

@@ -154,7 +154,7 @@ def test_a_folder_that_is_swapped_for_a_link_never_leads_out(storage, root):
     finally:
         stop.set()
         swapper.join()
-    assert (SECRET in seen, seen <= {b"ours", None}) == (False, True)
+    assert seen <= {b"ours", None}
     assert read_or_none(storage, "audio/secret.txt") == b"ours"
 
 
@@ -266,7 +266,7 @@ def test_a_link_to_the_same_bytes_is_no_file_of_ours(storage, root):
 )
 def test_nothing_is_put_through_a_link(give_away, path, storage, root, source):
     before = everything_in(root.parent)
-    with pytest.raises((FileMissing, OSError)):
+    with pytest.raises(FileMissing):
         storage.put(path, source, give_away=give_away)
     assert everything_in(root.parent) == before
 
@@ -282,7 +282,7 @@ def test_nothing_is_put_at_a_hostile_path(storage, root, source):
 @pytest.mark.parametrize("path", ["audio/one.mp3/x", "audio/one.mp3/x/y", "pipe/x"])
 def test_a_file_cannot_serve_as_a_folder(path, storage, root, source):
     before = everything_in(root)
-    with pytest.raises(OSError, match=r"exists|directory"):
+    with pytest.raises(PathTaken):
         storage.put(path, source)
     assert everything_in(root) == before
 

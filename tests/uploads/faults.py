@@ -21,22 +21,26 @@ def refusing(database_url: str, condition: str) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(database_url: str) -> Iterator[None]:
-    """Everybody can read the catalogue, nobody can write to it."""
-    connection = psycopg2.connect(database_url)
-    try:
-        connection.cursor().execute("LOCK TABLE content_library IN EXCLUSIVE MODE")
+def read_only(database_url: str, table: str = "content_library") -> Iterator[None]:
+    """Everybody can read the table, nobody can write to it."""
+    with _locked(database_url, table, "EXCLUSIVE"):
         yield
-    finally:
-        connection.close()
 
 
-def blocked_writer(database_url: str) -> int | None:
-    """The backend that waits to write to the catalogue."""
+@contextmanager
+def unreadable(database_url: str, table: str) -> Iterator[None]:
+    """Who reads the table waits."""
+    with _locked(database_url, table, "ACCESS EXCLUSIVE"):
+        yield
+
+
+def blocked(database_url: str, table: str = "content_library") -> int | None:
+    """The backend that waits for the table."""
     rows = run_sql(
         database_url,
         "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
-        "WHERE datname = current_database() AND relation = 'content_library'::regclass AND NOT granted",
+        "WHERE datname = current_database() AND relation = %s::regclass AND NOT granted",
+        (table,),
     )
     return rows[0]["pid"] if rows else None
 
@@ -48,3 +52,13 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return met
+
+
+@contextmanager
+def _locked(database_url: str, table: str, mode: str) -> Iterator[None]:
+    connection = psycopg2.connect(database_url)
+    try:
+        connection.cursor().execute(f"LOCK TABLE {table} IN {mode} MODE")
+        yield
+    finally:
+        connection.close()

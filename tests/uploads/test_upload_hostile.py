@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from library_server.catalog.services import item_changed
 from tests.uploads import samples
-from tests.uploads.faults import blocked_writer, read_only, refusing, wait_for
+from tests.uploads.faults import blocked, read_only, refusing, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import ITEM
 
@@ -22,34 +22,23 @@ NAMES = [
     *(
         "../../x.txt",
         "/etc/cron.d/x.txt",
-        "..\\..\\x.txt",
         "C:\\Windows\\x.txt",
         "\\\\host\\share\\x.txt",
-        "a/b/c/x.txt",
+        "..txt.txt",
+        "....txt",
+        "-rf.txt",
     ),
-    *("..txt.txt", "....txt", "-rf.txt", "~root.txt", ".hidden.txt", "x y.txt", "  x  .txt", "x%2e%2e%2fy.txt"),
-    *("con.txt", "NUL.txt", "com1.TXT", "aux.mp3.txt", "x:y.txt", "x|y.txt", "x;rm -rf.txt", "$(id).txt", "`id`.txt"),
-    *("<script>alert(1)</script>.txt", '"quoted".txt', "it's.txt", "x.exe.txt", "x.php.txt", "x.html\0.txt", "\0.txt"),
+    *(".hidden.txt", "  x  .txt", "x%2e%2e%2fy.txt", "NUL.txt", "com1.TXT", "x:y.txt", "$(id).txt", "`id`;x.txt"),
     *(
-        "été.txt",
-        "日本語.txt",
-        "مرحبا.txt",
-        "🕷️🕸️.txt",
-        "\u202etxt.exe.txt",
-        "a\u200bb.txt",
-        "\ufeffx.txt",
-        "e\u0301.txt",
-    ),
-    *("x" * 5000 + ".txt", "é" * 3000 + ".txt", "a/" * 2000 + "x.txt", "x.txt" * 900, "{{7*7}}.txt", "%s%n.txt"),
-    *(
-        "upload-x.txt",
-        "intent-x.txt",
-        ".partial-x.txt",
+        '"<script>alert(1)</script>".txt',
+        "x.exe.txt",
+        "x.html\0.txt",
+        "\0.txt",
         "x\r\nSet-Cookie: a=b.txt",
-        "x\ty.txt",
         "x\x7fy.txt",
-        "x'--.txt",
     ),
+    *("日本語.txt", "مرحبا.txt", "🕷️🕸️.txt", "\u202etxt.exe.txt", "\ufeffx.txt", "e\u0301.txt", ".partial-x.txt"),
+    *("x" * 5000 + ".txt", "é" * 3000 + ".txt", "a/" * 2000 + "x.txt", "x.txt" * 900, "{{7*7}}%s%n.txt"),
 ]
 TITLES = {
     "The Itsy Bitsy Spider.txt": "The Itsy Bitsy Spider",
@@ -207,7 +196,7 @@ def test_a_database_that_goes_in_the_middle_leaves_neither(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, read_only(database_url):
         answer = pool.submit(upload, b"words", "x.txt", **ITEM)
-        waiting = wait_for(lambda: blocked_writer(database_url))
+        waiting = wait_for(lambda: blocked(database_url))
         assert len(folders.kept()) == 1
         sql("SELECT pg_terminate_backend(%s)", (waiting,))
         assert answer.result(20).status_code == 503

@@ -23,7 +23,7 @@ from flask.testing import FlaskClient
 
 from library_server.extensions import db
 from tests.conftest import Servers
-from tests.uploads.faults import blocked_writer, read_only, wait_for
+from tests.uploads.faults import blocked, read_only, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import HEADERS, ITEM, field, file, upload_form
 from tests.uploads.server import PATH, Server, answer_on, running
@@ -359,7 +359,7 @@ def crash_between_file_and_row(server: Server, headers: dict[str, str], database
     """Kills the worker that has put the file and waits to write the row."""
     with read_only(database_url), server.begin(headers, len(WORDS)) as client:
         client.sendall(WORDS)
-        wait_for(lambda: blocked_writer(database_url))
+        wait_for(lambda: blocked(database_url))
         server.handler().send_signal(signal.SIGKILL)
         assert client.recv(1) == b""
 

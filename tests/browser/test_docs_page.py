@@ -1,0 +1,28 @@
+"""The API's page works in a browser without asking another host for anything."""
+
+from urllib.parse import urlsplit
+
+from tests.browser.chromium import Browser
+
+
+def test_the_page_shows_every_route_and_stays_at_home(browser: Browser, home: str) -> None:
+    browser.open(f"{home}/api/content/docs")
+    assert browser.eventually(lambda: browser.run("return document.querySelectorAll('.opblock').length") > 15)
+    assert browser.run("return document.title") == "Library Server API"
+    assert browser.run("return document.querySelector('.errors-wrapper')") is None
+    assert {urlsplit(request["url"]).netloc for request in browser.requests()} == {urlsplit(home).netloc}
+    assert browser.complaints() == []
+
+
+def test_a_route_unfolds_and_can_be_tried(browser: Browser, home: str) -> None:
+    browser.open(f"{home}/api/content/docs")
+    assert browser.eventually(lambda: browser.run("return document.querySelector('[id$=live] button') !== null"))
+    browser.run("document.querySelector('[id$=live] button').click()")
+    for button in (".try-out__btn", ".execute"):
+        assert browser.eventually(
+            lambda button=button: browser.run("return document.querySelector(arguments[0])", button)
+        )
+        browser.run("document.querySelector(arguments[0]).click()", button)
+    said = "return document.querySelector('.live-responses-table')?.innerText ?? ''"
+    assert browser.eventually(lambda: "healthy" in browser.run(said))
+    assert browser.complaints() == []
