@@ -18,7 +18,7 @@ from library_server.lib import filenames
 from library_server.lib.paths import is_safe
 from library_server.storage.base import FileMissing
 from library_server.web.blueprints import LibraryBlueprint
-from library_server.web.files import file_response, is_a_download
+from library_server.web.files import file_response
 from library_server.web.forms import receive_form
 from library_server.web.links import LinkExpired, LinkInvalid, check_link, file_url
 from library_server.web.openapi import document
@@ -70,7 +70,7 @@ def download(item_id: int) -> Response:
         response = file_response("content", storage.content(), item.file_path, name)
     except FileMissing:
         raise ContentFileNotFound from None
-    if is_a_download(response):
+    if response.from_the_first_byte:
         services.item_downloaded.send(item_id=item.id)
     return response
 

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def _take_back_uploads(before: float, report: Report) -> None:
     """An upload that crashed between its file and its item: the file goes, unless an item has come to use it."""
     for intent in _older(Path(current_config().uploads_storage_path), f"{INTENT_PREFIX}*", before):
         path = intent.read_text()
-        if path and not is_file_used(path) and storage.content().remove(path):
-            report.uploads_taken_back += 1
+        with suppress(IsADirectoryError):  # whatever stands in the place of an intent
+            if path and not is_file_used(path) and storage.content().remove(path):
+                report.uploads_taken_back += 1
         intent.unlink(missing_ok=True)
 
 

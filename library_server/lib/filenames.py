@@ -32,7 +32,8 @@ def attachment(title: str, suffix: str) -> str:
     """
     ending = f".{safe}" if (safe := _NOT_OF_AN_EXTENSION.sub("", suffix)) else ""
     name = _named(unicodedata.normalize("NFC", title), ending)
-    plain = _named(unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode(), ending)
+    letters = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    plain = _named(letters if any(letter.isalnum() for letter in letters) else "", ending)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARACTERS)}"
 
 
@@ -42,4 +43,4 @@ def _named(title: str, ending: str) -> str:
     if ending and stem.lower().endswith(ending):
         stem, ending = stem[: -len(ending)], stem[-len(ending) :]
     stem = stem[:MAX_NAME_CHARACTERS].strip(". ")
-    return (stem if any(character.isalnum() for character in stem) else "download") + ending
+    return (stem or "download") + ending

@@ -74,7 +74,7 @@ class LocalStorage:
         try:
             target = self._locate(path)
             target.unlink()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileMissing):
+        except (FileNotFoundError, NotADirectoryError, FileMissing):
             return False
         _sync_folder(target.parent)
         return True

@@ -26,7 +26,6 @@ _SHOW_PDF = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
 _WEEK, _YEAR = 7 * 86_400, 365 * 86_400
 _BOUNDARY = "library-server-7c1f9be2d4"
 _READ_BYTES = 64 * 1024
-_LARGER_THAN_ANY_FILE = 2**63
 
 
 class RangeNotSatisfiable(LibraryError):
@@ -37,7 +36,13 @@ class RangeNotSatisfiable(LibraryError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
-def file_response(tree: Tree, storage: Storage, path: str, attachment: str | None = None) -> Response:
+class FileResponse(Response):
+    """A file or a part of it; `from_the_first_byte` where it is delivered from there on: no HEAD, 304 or later part."""
+
+    from_the_first_byte = False
+
+
+def file_response(tree: Tree, storage: Storage, path: str, attachment: str | None = None) -> FileResponse:
     """The file as the request's method, conditions and ranges want it (RFC 9110, sections 13 and 14).
 
     With USE_X_ACCEL_REDIRECT the answer names the file, and nginx sends it or the ranges of it. Raises FileMissing,
@@ -47,19 +52,17 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
     headers = _headers(tree, path, stat, attachment)
     if _evaluate(headers["ETag"], stat.modified) == 304:
         kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options")
-        return Response(status=304, headers={name: headers[name] for name in kept})
-    if current_config().use_x_accel_redirect:
-        return Response(status=200, headers=headers | {"X-Accel-Redirect": f"/_library/{tree}/{quote(path)}"})
+        return FileResponse(status=304, headers={name: headers[name] for name in kept})
     spans = _spans(headers["ETag"], stat)
-    if request.method == "HEAD":
-        return Response(status=200, headers=headers | {"Content-Length": str(stat.size)})
-    return _send(storage.open(path), headers, stat.size, spans)
-
-
-def is_a_download(response: Response) -> bool:
-    """Whether the answer delivers the file from its first byte: no HEAD, no 304, no later part."""
-    spans = ranges.parse(request.headers.get("Range"), _LARGER_THAN_ANY_FILE)
-    return request.method == "GET" and response.status_code in (200, 206) and (spans is None or spans[0].start == 0)
+    if current_config().use_x_accel_redirect:
+        headers["X-Accel-Redirect"] = f"/_library/{tree}/{quote(path)}"
+        response = FileResponse(status=200, headers=headers)
+    elif request.method == "HEAD":
+        response = FileResponse(status=200, headers=headers | {"Content-Length": str(stat.size)})
+    else:
+        response = _send(storage.open(path), headers, stat.size, spans)
+    response.from_the_first_byte = request.method == "GET" and (spans is None or spans[0].start == 0)
+    return response
 
 
 def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[str, str]:
@@ -131,7 +134,7 @@ def _range_still_counts(etag: str, modified: int) -> bool:
     return _date("If-Range") == modified
 
 
-def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: list[Span] | None) -> Response:
+def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: list[Span] | None) -> FileResponse:
     if spans is None:
         return _respond(_Part(file, Span(0, size)), 200, headers, size)
     if len(spans) == 1:
@@ -145,10 +148,10 @@ def _send(file: BufferedReader, headers: Mapping[str, str], size: int, spans: li
     return response
 
 
-def _respond(body: Any, status: int, headers: Mapping[str, str], length: int) -> Response:
+def _respond(body: Any, status: int, headers: Mapping[str, str], length: int) -> FileResponse:
     if isinstance(body, _Part):  # the server's own wrapper: gunicorn's sends the bytes by sendfile
         body = request.environ.get("wsgi.file_wrapper", FileWrapper)(body, _READ_BYTES)
-    response = Response(body, status, direct_passthrough=True)
+    response = FileResponse(body, status, direct_passthrough=True)
     response.headers.clear()
     response.headers.update({**headers, "Content-Length": str(length)})
     return response

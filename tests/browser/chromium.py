@@ -119,7 +119,7 @@ class Browser:
 
 @contextmanager
 def chromium(program: str, driver: str, profile: Path) -> Iterator[Browser]:
-    """A Chromium with a new profile, to which the hosts of example.org and example.com are this one, and no other is."""
+    """A Chromium with a new profile. Hosts of example.org and example.com are this machine; there are no others."""
     options = webdriver.ChromeOptions()
     options.binary_location = program
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -11,6 +11,7 @@ from tests.browser.chromium import Browser
 from tests.nginx.conftest import Library
 from tests.nginx.servers import Server
 
+PLAYER = "document.querySelector('video, audio')"
 HEADING_OF_THE_REPORT = (122, 79, 176)
 ATTACK = b"<!doctype html><title>Attack</title><script>document.title='It ran'</script><img src=x onerror=alert(1)>"
 ATTACK_SVG = (
@@ -75,7 +76,8 @@ def test_audio_and_video_open_as_a_page(
     browser: Browser, sample: Library, server: Server, home: str, path: str
 ) -> None:
     browser.open(home + sample.links(server)[path])
-    assert browser.eventually(lambda: browser.run("return document.querySelector('video, audio').currentTime > 0.1"))
+    assert browser.run(f"{PLAYER}.play()") is None
+    assert browser.eventually(lambda: browser.run(f"return {PLAYER}.currentTime > 0.1"))
 
 
 def test_a_pdf_opens(browser: Browser, sample: Library, server: Server, home: str) -> None:

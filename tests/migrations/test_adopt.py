@@ -384,9 +384,9 @@ def test_a_content_library_without_any_key_is_refused_and_left_as_it_is(
 
 
 def test_a_failure_at_the_last_step_leaves_nothing_behind(filled: str, app: Flask) -> None:
-    run_sql(filled, "CREATE TABLE ix_library_list_difficulty_level (id INTEGER PRIMARY KEY)")
+    run_sql(filled, "CREATE TABLE ix_library_file_path (id INTEGER PRIMARY KEY)")
     before, sums = structure(filled), checksums(filled, columns(filled))
-    with pytest.raises(ProgrammingError, match="ix_library_list_difficulty_level"):
+    with pytest.raises(ProgrammingError, match="ix_library_file_path"):
         migrate(app)
     assert structure(filled) == before
     assert checksums(filled, columns(filled)) == sums

@@ -119,6 +119,7 @@ def _fill(folder: Path, url: str, servers: Servers) -> Library:
         "CONTENT_STORAGE_PATH": str(content),
         "ASSETS_STORAGE_PATH": str(assets),
         "UPLOADS_STORAGE_PATH": str(folder / "uploads"),
+        "GRACEFUL_TIMEOUT": "2",
     }
     key = _make_key(folder, settings)
     return Library(content, assets, logs, settings, key, *_people_and_items(url))
