@@ -1,6 +1,7 @@
 """Writes to the catalogue. Each function commits, then tells: `item_changed` is sent after the commit."""
 
 import logging
+import zlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from library_server.catalog.queries import MAX_ID
 from library_server.catalog.schemas import revision
 from library_server.errors import PreconditionFailed
 from library_server.extensions import db
-from library_server.lib import json
+from library_server.lib import filenames, json
 from library_server.lib.clock import utc_now
 from library_server.shared import schema
 
@@ -28,6 +29,7 @@ item_changed = Signal("An item was created, changed, retired or purged; sent wit
 
 _PROGRESS = table("progress", column("content_id"))
 _FOREIGN_KEY_VIOLATION = "23503"
+_LOCK_SPACE = 730_580  # of advisory locks, ours
 _WITH_AUDIO, _AUDIO = ("heggerty_curriculum_data", "nursery_rhyme_data"), "audio_file_path"
 
 
@@ -83,11 +85,10 @@ def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = No
         if getattr(error.orig, "pgcode", None) == _FOREIGN_KEY_VIOLATION:
             raise HasLearningRecords from None
         raise
-    removable = path if path and not is_file_used(path) else None
     db.session.commit()
     item_changed.send(item_id=item_id)
-    if removable:
-        _remove_file(removable)
+    if path:
+        _remove_file(path)
 
 
 def _locked(actor: Actor, item_id: int, expected: Collection[str] | None) -> ContentItem:
@@ -108,10 +109,20 @@ def _commit(item: ContentItem) -> ContentItem:
     return item
 
 
+def take_turns(digits: str) -> None:
+    """Until the transaction ends, nobody else makes or removes a file whose digest begins with these (hexadecimal)."""
+    lock = text("SELECT pg_advisory_xact_lock(:space, :digits)")
+    db.session.execute(lock, {"space": _LOCK_SPACE, "digits": zlib.crc32(digits[:8].encode()) - 2**31})
+
+
 def _remove_file(path: str) -> None:
     # The row is gone and the editor is told so; a file that will not go is an operator's matter.
     try:
-        storage.content().remove(path)
+        if hashed := filenames.HASHED.search(path):  # an upload of the same bytes may come to use it
+            take_turns(hashed[0][1:9])
+        if not is_file_used(path):
+            storage.content().remove(path)
+        db.session.commit()
     except OSError as error:
         log.error("The file of a purged item could not be removed: %s", type(error).__name__)
 

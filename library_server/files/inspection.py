@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 1024 * 1024 * 1024
-CPU_SECONDS = 10
-WALL_SECONDS = 30
+CPU_SECONDS = 5
+WALL_SECONDS = 14
 MAX_PIXELS = 64_000_000
+LONGEST_MILLISECONDS = 30 * 86_400_000
 MISMATCH = 3  # exit status
 _HEAD_BYTES = 16
 _CHUNK_BYTES = 1024 * 1024
@@ -30,7 +31,7 @@ class Mismatch(Exception):
 
 def inspect(path: Path, extension: str) -> Found:
     """``duration`` (seconds) and ``bit_rate`` (bits a second) of audio and video, ``width`` and ``height`` (pixels) of
-    pictures, ``pages`` of a PDF. Raises Mismatch.
+    pictures, ``pages`` of a PDF; None where the file does not tell. Raises Mismatch.
     """
     command = [sys.executable, "-I", __file__, extension, str(path)]
     try:
@@ -71,7 +72,10 @@ def _media(container: str) -> Callable[[Path], Found]:
         plays = any(track.track_type in ("Audio", "Video") for track in tracks)
         if general.format != container or not plays or not general.duration:
             raise Mismatch
-        return {"duration": round(float(general.duration) / 1000, 3), "bit_rate": _whole(general.overall_bit_rate)}
+        milliseconds = float(general.duration)
+        if milliseconds > LONGEST_MILLISECONDS:  # a recorder that never wrote how long it was
+            return {"duration": None, "bit_rate": None}
+        return {"duration": round(milliseconds / 1000, 3), "bit_rate": _whole(general.overall_bit_rate)}
 
     return look
 
@@ -83,7 +87,13 @@ def _whole(value: Any) -> int | None:
 def _pdf(path: Path) -> Found:
     from pypdf import PdfReader
 
-    return {"pages": len(PdfReader(path).pages)}
+    reader = PdfReader(path)
+    try:
+        return {"pages": len(reader.pages)}
+    except Exception:
+        if reader.is_encrypted:  # readers ask for a password, or have an algorithm that we lack
+            return {"pages": None}
+        raise
 
 
 def _text(path: Path) -> Found:

@@ -31,7 +31,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @bp.get("/content/<path:path>")
-@document(None, link=True, may_fail=(412, 416))
+@document(None, link=True, may_fail=(412, 416), rule="/content/<folder>/<name>")
 def content_file(path: str) -> Response:
     """A content file, for a token or by the signed link in an item's `file_url`.
 
@@ -47,7 +47,7 @@ def content_file(path: str) -> Response:
 
 
 @bp.get("/assets/<path:path>")
-@document(None, public=True, may_fail=(412, 416))
+@document(None, public=True, may_fail=(412, 416), rule="/assets/<folder>/<name>")
 def asset_file(path: str) -> Response:
     """A static asset."""
     try:

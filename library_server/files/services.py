@@ -1,6 +1,5 @@
 """Keeping an upload: its bytes under a name of their own, and its item, both or neither."""
 
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from blinker import Signal
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from library_server import storage
 from library_server.accounts.services import permit_editing
 from library_server.actor import Actor
 from library_server.catalog import services as catalog
 from library_server.catalog.models import ContentItem
+from library_server.catalog.services import is_file_used, take_turns
 from library_server.catalog.visibility import shown
 from library_server.config import current_config
 from library_server.extensions import db
@@ -28,7 +28,6 @@ from library_server.storage.base import PathTaken
 item_downloaded = Signal("The file of an item was delivered from its first byte; sent with ``item_id``.")
 
 INTENT_PREFIX = "intent-"
-_LOCK_SPACE = 730_580  # of advisory locks, ours
 _KEY = ("content_type", "subject_area", "age_range", "title")
 _FOLDERS = {"audio": "audio", "video": "video", "image": "images"}
 
@@ -54,7 +53,7 @@ def store(actor: Actor, received: Received, draft: Mapping[str, Any] | None) -> 
     except inspection.Mismatch:
         raise ContentMismatch from None
     media = {"mime": CONTENT_TYPES[received.extension], "size": received.size, "sha256": received.sha256, **found}
-    _take_turns(received.sha256)
+    take_turns(received.sha256[:8])
     path = _find_same(received)
     if path is not None:
         _intent(received.sha256).unlink(missing_ok=True)  # of an upload that crashed: the file is wanted now
@@ -63,20 +62,15 @@ def store(actor: Actor, received: Received, draft: Mapping[str, Any] | None) -> 
         return Stored(new_path, False, _item_of(actor, new_path, received, draft, media))
 
 
-def _take_turns(sha256: str) -> None:
-    """One upload of the same bytes at a time, until the transaction ends."""
-    lock = text("SELECT pg_advisory_xact_lock(:space, :bytes)")
-    db.session.execute(lock, {"space": _LOCK_SPACE, "bytes": zlib.crc32(sha256.encode()) - 2**31})
-
-
 def _folder(extension: str) -> str:
     return _FOLDERS.get(CONTENT_TYPES[extension].partition("/")[0], "documents")
 
 
 def _find_same(received: Received) -> str | None:
-    ending = f"-{received.sha256[:8]}.{received.extension}"
+    extensions = ("jpg", "jpeg") if received.extension in ("jpg", "jpeg") else (received.extension,)
+    endings = tuple(f"-{received.sha256[:8]}.{extension}" for extension in extensions)
     for path in storage.content().list(_folder(received.extension)):
-        if path.endswith(ending) and _put(path, received):
+        if path.endswith(endings) and _put(path, received):
             return path
     return None
 
@@ -97,17 +91,18 @@ def _both_or_neither(received: Received, draft: Mapping[str, Any] | None) -> Ite
     folder, digest = _folder(received.extension), received.sha256
     path = f"{folder}/{stem}-{digest[:8]}.{received.extension}"
     intent = _intent(digest)
-    if draft is not None:
-        intent.write_text(path)
-    if not _put(path, received):  # other bytes with the same eight digits
-        path = f"{folder}/{stem}-{digest[8:]}-{digest[:8]}.{received.extension}"
-        intent.write_text(path)
-        storage.content().put(path, received.path, give_away=True)
     try:
+        if draft is not None:
+            intent.write_text(path)
+        if not _put(path, received):  # other bytes with the same eight digits
+            path = f"{folder}/{stem}-{digest[8:]}-{digest[:8]}.{received.extension}"
+            intent.write_text(path)
+            storage.content().put(path, received.path, give_away=True)
         yield path
     except BaseException:
         db.session.rollback()
-        storage.content().remove(path)
+        if not is_file_used(path):  # what failed may have been a listener, after the row was there
+            storage.content().remove(path)
         raise
     finally:
         intent.unlink(missing_ok=True)

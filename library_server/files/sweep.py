@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from library_server import storage
 from library_server.catalog.models import ContentItem
-from library_server.catalog.services import curriculum_files, is_file_used
+from library_server.catalog.services import curriculum_files, is_file_used, take_turns
 from library_server.config import current_config
 from library_server.extensions import db
 from library_server.files.services import INTENT_PREFIX
@@ -47,11 +47,13 @@ def sweep(older_than_seconds: int, verify: bool = False) -> Report:
 def _take_back_uploads(before: float, report: Report) -> None:
     """An upload that crashed between its file and its item: the file goes, unless an item has come to use it."""
     for intent in _older(Path(current_config().uploads_storage_path), f"{INTENT_PREFIX}*", before):
-        path = intent.read_text()
+        take_turns(intent.name.removeprefix(INTENT_PREFIX))
+        path = intent.read_text() if intent.exists() else ""  # the upload may have come back meanwhile
         with suppress(IsADirectoryError):  # whatever stands in the place of an intent
             if path and not is_file_used(path) and storage.content().remove(path):
                 report.uploads_taken_back += 1
         intent.unlink(missing_ok=True)
+        db.session.commit()
 
 
 def _remove_leftovers(before: float, report: Report) -> None:

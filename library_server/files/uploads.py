@@ -35,7 +35,7 @@ def received_file(form: Form) -> Received:
     name = form.filename.replace("\\", "/").rpartition("/")[2]
     if not name:
         raise NoFileSelected
-    extension = filenames.extension(name).replace("jpeg", "jpg")  # one name for one type, so that bytes are kept once
+    extension = filenames.extension(name)
     if extension not in CONTENT_TYPES:
         raise TypeNotAllowed
     return Received(form.spool.path, name, extension, form.spool.size, form.spool.sha256.hexdigest())

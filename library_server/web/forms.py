@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
@@ -107,7 +108,7 @@ def _parse(parser: FormDataParser, largest_file: int) -> Form:
     except (RequestEntityTooLarge, FileTooLarge):
         _discard_rest()
         raise FileTooLarge from None
-    except (ValueError, HTTPException):
+    except (ValueError, HTTPException, ParseException):  # the last is gunicorn's, of broken chunks
         raise InvalidInput("The form is broken or incomplete; send multipart/form-data") from None
     part = files.get("file")
     spool = part.stream if part is not None else None

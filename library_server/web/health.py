@@ -76,7 +76,7 @@ def _check(ask: Callable[[], None]) -> dict[str, Any]:
 
 
 document(Alive, public=True)(live)
-document(Health, public=True, may_fail=(503,))(ready)
+document(Health, public=True, failure=(503, Health))(ready)
 
 
 def _routes(name: str, prefix: str) -> LibraryBlueprint:

@@ -62,6 +62,8 @@ class Operation:
     public: bool = False
     link: bool = False  # a signed link does instead of a token
     may_fail: tuple[int, ...] = ()
+    rule: str | None = None  # where two rules would be described alike
+    failure: tuple[int, type[BaseModel]] | None = None  # one that says more than Error
 
 
 def document(reply: type[BaseModel] | None, **details: Any) -> Callable[[View], View]:
@@ -92,7 +94,7 @@ def describe(app: Flask) -> dict[str, Any]:
     for name, schema in _schemas([operation for _, _, operation, _ in described]).items():
         spec.components.schema(name, schema)
     for rule, view, operation, methods in described:
-        path = _VARIABLE.sub(r"{\g<name>}", rule.rule)
+        path = _VARIABLE.sub(r"{\g<name>}", operation.rule or rule.rule)
         spec.path(path=path, operations={method: _describe(rule, view, operation) for method in methods})
     document: dict[str, Any] = spec.to_dict()
     return document
@@ -122,12 +124,12 @@ def _schemas(operations: list[Operation]) -> dict[str, Any]:
 def _describe(rule: Rule, view: Callable[..., Any], operation: Operation) -> dict[str, Any]:
     summary, _, description = (view.__doc__ or "").strip().partition("\n")
     described: dict[str, Any] = {
-        "operationId": rule.endpoint.rpartition(".")[2],
+        "operationId": _name(rule),
         "summary": summary,
         "description": " ".join(description.split()),
         "tags": [rule.endpoint.split(".")[-2]],
         "parameters": [
-            *_path_parameters(rule),
+            *_path_parameters(operation.rule or rule.rule),
             *_query_parameters(operation.query),
             *_header_parameters(operation),
         ],
@@ -145,6 +147,11 @@ def _describe(rule: Rule, view: Callable[..., Any], operation: Operation) -> dic
     return described
 
 
+def _name(rule: Rule) -> str:
+    *_, blueprint, view = rule.endpoint.split(".")
+    return f"direct_{view}" if blueprint.startswith("direct") else view
+
+
 def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     failures = set(operation.may_fail)
     if operation.query or operation.body or operation.form:
@@ -155,9 +162,12 @@ def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
         failures |= {401, 403, 503}
     if rule.arguments:
         failures.add(404)
-    if operation.if_match:
+    if operation.if_match or ("GET" in (rule.methods or ()) and not operation.public):
         failures.add(412)
     responses = {str(code): {"description": _REASONS[code], "content": _json(Error)} for code in sorted(failures)}
+    if operation.failure:
+        code, model = operation.failure
+        responses[str(code)] = {"description": _REASONS[code], "content": _json(model)}
     answers = _json(operation.reply) if operation.reply else _FILE
     responses[str(operation.status)] = {"description": _REASONS[operation.status], "content": answers}
     if operation.reply is None:
@@ -171,8 +181,8 @@ def _json(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
-def _path_parameters(rule: Rule) -> Iterator[dict[str, Any]]:
-    for variable in _VARIABLE.finditer(rule.rule):
+def _path_parameters(rule: str) -> Iterator[dict[str, Any]]:
+    for variable in _VARIABLE.finditer(rule):
         whole = variable["converter"] == "int"
         schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1} if whole else {"type": "string"}
         yield {"name": variable["name"], "in": "path", "required": True, "schema": schema}

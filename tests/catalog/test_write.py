@@ -35,7 +35,10 @@ DEFAULTS = {
     "difficulty_level": None,
     "active": True,
 }
-READ_ONLY = ["content_id", "id", "file_url", "usage_count", "success_rate", "created_at", "updated_at"]
+READ_ONLY = [
+    *("content_id", "id", "file_url", "usage_count", "average_completion_time", "success_rate"),
+    *("created_at", "updated_at"),
+]
 WRONG_VALUES = {
     "content_type": ["", "STORY", "story ", "podcast", 5, True, [], {}, ["story"]],
     "subject_area": ["", "Math", "1math", "_math", "math-x", "math\n", "máth", "math math", "a" * 51, 5, True, []],
@@ -67,16 +70,7 @@ GOOD_VALUES = {
 HOSTILE_PATHS = [
     *("", " ", "/", ".", "..", "...", "/etc/passwd", "//etc/passwd", "../secret", "audio/../../secret", "audio/.."),
     *("./x", "audio/./x", "audio//x", "audio/", " audio/x", "audio/x ", "audio/ /x", "audio/x\n", "\taudio/x"),
-    *(
-        "audio\\x",
-        "audio\\..\\..\\x",
-        "..\\x",
-        "C:\\x",
-        "C:/x",
-        "\\\\host\\share",
-        "audio/x.mp3:stream",
-        "audio/nul.mp3",
-    ),
+    *("audio\\x", "audio\\..\\x", "..\\x", "C:\\x", "C:/x", "\\\\host\\x", "audio/x:stream", "audio/nul.mp3"),
     *("audio/.hidden", ".git/config", "audio/x\u0007", "audio/\u0085x", "audio/\u007f", "a" * 256, "é" * 128, "\u00a0"),
 ]
 NOT_JSON = {

@@ -152,6 +152,18 @@ def test_an_odd_intent_does_no_harm(run: Run, folders: Folders) -> None:
 
 
 @one_shape
+@pytest.mark.parametrize("fields", [{}, ITEM], ids=["a file", "an item"])
+def test_a_file_that_is_uploaded_again_after_a_crash_is_not_taken_back(
+    fields: dict[str, str], run: Run, upload: Callable[..., Any], folders: Folders
+) -> None:
+    path = f"documents/x-{sha256(b'words')[:8]}.txt"
+    intend(folders, path, sha256(b"words"))
+    assert upload(b"words", "y.txt", **fields).json["file_path"] == path
+    assert run("--older-than", "0").output.startswith("0 leftovers removed, 0 broken uploads taken back.")
+    assert (folders.kept(), folders.waiting()) == ([path], [])
+
+
+@one_shape
 def test_a_file_that_is_uploaded_again_during_a_sweep_stays(
     run: Run, upload: Callable[..., Any], folders: Folders, database_url: str
 ) -> None:

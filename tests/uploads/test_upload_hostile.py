@@ -3,7 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from library_server.catalog.services import item_changed
 from tests.uploads import samples
-from tests.uploads.faults import blocked, read_only, refusing, wait_for
+from tests.uploads.faults import blocked, read_only, refusing, unreadable, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import ITEM
 
@@ -220,17 +220,32 @@ def test_a_failure_after_the_row_is_there_keeps_its_file(
     assert folders.waiting() == []
 
 
+def test_a_file_that_is_uploaded_again_while_its_item_is_purged_stays(
+    upload: Upload, client: FlaskClient, as_parent: dict[str, str], database_url: str, folders: Folders
+) -> None:
+    """The purge has found that no other row uses the file, and is about to remove it."""
+    old = upload(b"words", "x.txt", **ITEM).json["content_id"]
+    with ThreadPoolExecutor(2) as pool:
+        with unreadable(database_url, "heggerty_curriculum_data"):
+            purged = pool.submit(client.delete, f"/content/{old}?purge=true", headers=as_parent)
+            wait_for(lambda: blocked(database_url, "heggerty_curriculum_data"))
+            uploaded = pool.submit(upload, b"words", "x.txt", **ITEM, title="Another")
+            wait([uploaded], timeout=1)
+        assert (purged.result(20).status_code, uploaded.result(20).status_code) == (200, 201)
+    assert folders.kept() == [uploaded.result().json["file_path"]]
+
+
 def bomb_of_streams() -> bytes:
-    """A page whose content unfolds twice, to 60 MB."""
-    data = zlib.compress(zlib.compress(bytes(60_000_000), 9), 9)
+    """A page whose content unfolds twice, to 20 MB."""
+    data = zlib.compress(zlib.compress(bytes(20_000_000), 9), 9)
     page = samples.PAGE[:-2] + b"/Contents 4 0 R>>"
     stream = b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n%s\nendstream" % (len(data), data)
     return samples.pdf(samples.CATALOG, samples.ONE_PAGE, page, stream)
 
 
 def bomb_of_objects() -> bytes:
-    """The list of pages stands in an object stream (ISO 32000-1, 7.5.7) that unfolds to 60 MB."""
-    data = zlib.compress(b"2 0 " + samples.ONE_PAGE + b" " * 60_000_000, 9)
+    """The list of pages stands in an object stream (ISO 32000-1, 7.5.7) that unfolds to 20 MB."""
+    data = zlib.compress(b"2 0 " + samples.ONE_PAGE + b" " * 20_000_000, 9)
     stream = b"<</Type/ObjStm/N 1/First 4/Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(data), data)
     body, offsets = b"%PDF-1.7\n", {}
     for number, each in ((1, samples.CATALOG), (3, samples.PAGE), (4, stream)):
