@@ -86,14 +86,12 @@ def _whole(value: Any) -> int | None:
 
 def _pdf(path: Path) -> Found:
     from pypdf import PdfReader
+    from pypdf.errors import DependencyError, FileNotDecryptedError
 
-    reader = PdfReader(path)
     try:
-        return {"pages": len(reader.pages)}
-    except Exception:
-        if reader.is_encrypted:  # readers ask for a password, or have an algorithm that we lack
-            return {"pages": None}
-        raise
+        return {"pages": len(PdfReader(path).pages)}
+    except (DependencyError, FileNotDecryptedError):  # protected, by a password or by a cipher that we lack
+        return {"pages": None}
 
 
 def _text(path: Path) -> Found:

@@ -172,7 +172,7 @@ def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     responses[str(operation.status)] = {"description": _REASONS[operation.status], "content": answers}
     if operation.reply is None:
         responses["206"] = {"description": _REASONS[206], "content": _FILE}
-    if "GET" in (rule.methods or ()) and not operation.public:
+    if "GET" in (rule.methods or ()) and (operation.reply is None or not operation.public):
         responses["304"] = {"description": _REASONS[304]}
     return dict(sorted(responses.items()))
 

@@ -114,6 +114,24 @@ def test_an_item_that_the_api_made_the_same_is_left_as_it_is(
     assert run(row, update=update) == Report(rows=1, unchanged=1)
 
 
+@pytest.mark.parametrize(
+    ("there", "updated"),
+    [
+        pytest.param('[ "a", {"c": 1.0, "b": null} ]', 0, id="the same in another spelling"),
+        pytest.param('["a", {"b": null, "c": 2}]', 1, id="another value"),
+        pytest.param("null", 1, id="null"),
+        pytest.param(None, 1, id="missing"),
+        pytest.param('["a\\u0000", {"half": "\\ud83d"}]', 1, id="what jsonb does not take"),
+    ],
+)
+def test_json_of_the_backend_s_is_compared_by_its_value(there: str | None, updated: int, run: Any, sql: Any) -> None:
+    row = GOOD | {"skill_objectives": '["a", {"b": null, "c": 1}]'}
+    run(row)
+    sql("UPDATE content_library SET skill_objectives = %s", (there,))
+    assert run(row, update=True) == Report(rows=1, updated=updated, unchanged=1 - updated)
+    assert stored(sql)[0]["skill_objectives"] == ["a", {"b": None, "c": 1}]
+
+
 @pytest.mark.parametrize("update", [False, True])
 def test_two_items_alike_in_the_library_do_not_upset_the_count(
     update: bool, run: Any, make_item: Callable[..., int]

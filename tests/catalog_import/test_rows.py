@@ -115,6 +115,11 @@ def test_every_spelling_of_csv_is_read(manifest: str, run: Any, sql: Any) -> Non
     assert {name: stored(sql)[0][name] for name in GOOD} == GOOD
 
 
+def test_the_ends_of_lines_in_a_cell_stay_as_they_are(run: Any, sql: Any) -> None:
+    run(f'{NEEDED},description\r\nstory,math,6-8,A story,"one\r\ntwo\nthree\rfour"\r\n')
+    assert stored(sql)[0]["description"] == "one\r\ntwo\nthree\rfour"
+
+
 def test_a_cell_may_be_as_large_as_the_api_allows(run: Any, sql: Any) -> None:
     assert run(GOOD | {"content_metadata": json.dumps({"text": "x" * 200_000})}) == Report(rows=1, added=1)
     assert len(stored(sql)[0]["content_metadata"]["text"]) == 200_000
