@@ -4,16 +4,19 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test test-e2e lint format clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Serve the whole library on port 8001, with PostgreSQL and Redis of its own
 	@$(BIN)/flask dev
 
-test: lint ## Check the code, then run every test against real servers
-	$(BIN)/pytest
+test: lint ## Check the code, then run the tests against real PostgreSQL, Redis and gunicorn
+	$(BIN)/pytest --ignore tests/nginx --ignore tests/browser
+
+test-e2e: $(READY) ## Run the tests with real nginx and Chromium, which must be installed (.ci/run does)
+	$(BIN)/pytest tests/nginx tests/browser
 
 lint: $(READY) ## Check formatting, style and types
 	$(BIN)/ruff format --check .

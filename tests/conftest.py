@@ -217,7 +217,8 @@ def make_parent(sql: Callable[..., Any], email: str | None = None) -> int:
     return int(
         sql(
             "INSERT INTO parent (uuid, name, email, password_hash) "
-            "VALUES (gen_random_uuid(), 'Pat', coalesce(%s, gen_random_uuid()::text || '@example.org'), 'x') RETURNING id",
+            "VALUES (gen_random_uuid(), 'Pat', coalesce(%s, gen_random_uuid()::text || '@example.org'), 'x') "
+            "RETURNING id",
             (email,),
         )[0]["id"]
     )

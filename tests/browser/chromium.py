@@ -108,13 +108,19 @@ class Browser:
         """What the console says: errors of scripts, of the network and of the Content-Security-Policy."""
         return [entry["message"] for entry in self._driver.get_log("browser")]
 
-    def requests(self) -> list[dict[str, Any]]:
-        """What was sent to servers: the ``url`` and the ``headers`` of each request."""
+    def requests(self) -> list[str]:
+        """The URLs that were asked for."""
+        return [event["request"]["url"] for event in self._network("requestWillBeSent")]
+
+    def ranges(self) -> list[str]:
+        """The Content-Range of each part of a file that came."""
+        answers = [event["response"] for event in self._network("responseReceived")]
+        return [answer["headers"]["Content-Range"] for answer in answers if answer["status"] == 206]
+
+    def _network(self, kind: str) -> list[dict[str, Any]]:
         messages = [json.loads(entry["message"])["message"] for entry in self._driver.get_log("performance")]
-        sent = [
-            message["params"]["request"] for message in messages if message["method"] == "Network.requestWillBeSent"
-        ]
-        return [request for request in sent if request["url"].startswith(("http", "ws"))]
+        events = [message["params"] for message in messages if message["method"] == f"Network.{kind}"]
+        return [event for event in events if (event.get("request") or event["response"])["url"].startswith("http")]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ def test_the_page_shows_every_route_and_stays_at_home(browser: Browser, home: st
     assert browser.eventually(lambda: browser.run("return document.querySelectorAll('.opblock').length") > 15)
     assert browser.run("return document.title") == "Library Server API"
     assert browser.run("return document.querySelector('.errors-wrapper')") is None
-    assert {urlsplit(request["url"]).netloc for request in browser.requests()} == {urlsplit(home).netloc}
+    assert {urlsplit(url).netloc for url in browser.requests()} == {urlsplit(home).netloc}
     assert browser.complaints() == []
 
 

@@ -76,6 +76,17 @@ def test_an_item_that_is_there_stays_as_it_is(run: Any, sql: Any) -> None:
     assert stored(sql) == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"content_type": "game"}, {"subject_area": "science"}, {"age_range": "all"}, {"title": "a story"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_item_is_another_when_one_part_of_its_key_is(change: dict[str, str], run: Any, sql: Any) -> None:
+    run(GOOD)
+    assert run(GOOD | change, update=True) == Report(rows=1, added=1)
+    assert len(stored(sql)) == 2
+
+
 def test_update_makes_an_item_what_the_manifest_says(run: Any, sql: Any) -> None:
     run(WHOLE, GOOD | {"title": "same"})
     sql("UPDATE content_library SET usage_count = 7, updated_at = '2026-01-05', created_at = '2026-01-05'")

@@ -201,12 +201,17 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 @contextmanager
 def backend() -> Iterator[int]:
-    """A stand-in for the Flask backend: the port of a server that says which path it was asked for."""
+    """A stand-in for the Flask backend: the port of a server that says which path it was asked for.
+
+    Asked with ``X-Path``, it answers as gunicorn does with USE_X_ACCEL_REDIRECT.
+    """
 
     class Echo(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = f"backend {self.path}".encode()
             self.send_response(200)
+            if "X-Path" in self.headers:
+                self.send_header("X-Accel-Redirect", self.headers["X-Path"])
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -6,7 +6,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -205,12 +206,25 @@ def test_too_much_is_refused_in_json(library: Library, shipped: Server, target: 
     assert (answer.status, answer.header("Content-Type"), json.loads(answer.body)) == (413, JSON, {"message": message})
 
 
-def test_the_limit_leaves_room_for_the_largest_upload(library: Library, shipped: Server) -> None:
-    headers = library.editor | {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(101 * MIB)}
-    with half_sent(shipped, headers, b"--b\r\n"):
-        assert eventually(lambda: not uploads_in(library))
-    answer = shipped.ask("/content", headers | {"Content-Length": str(8 * MIB)}, "POST", b"")
-    assert answer.status != 413
+@pytest.mark.parametrize(("target", "size"), [("/api/content/upload", 101 * MIB), ("/content", 8 * MIB)])
+def test_what_gunicorn_takes_is_not_refused_by_nginx(library: Library, shipped: Server, target: str, size: int) -> None:
+    headers = library.editor | {"Content-Type": JSON, "Content-Length": str(size)}
+    with half_sent(shipped, headers, b"[ ", target) as sent:
+        sent.settimeout(0.5)
+        with pytest.raises(TimeoutError):  # it waits for the rest
+            sent.recv(1)
+
+
+@pytest.mark.parametrize("path", ["audio/out.mp3", "outside/secret.mp3", "../secret.mp3"])
+def test_nginx_leaves_its_folder_for_nobody(library: Library, backend_port: int, path: str) -> None:
+    with obedient_nginx(library, backend_port) as nginx:
+        assert nginx.ask(f"/content/{path}", {"X-Path": f"/_library/content/{path}"}).status in (403, 404, 500)
+
+
+def test_nginx_guesses_no_type(library: Library, backend_port: int) -> None:
+    with obedient_nginx(library, backend_port) as nginx:
+        answer = nginx.ask("/content/x", {"X-Path": "/_library/content/images/all.html"})
+    assert (answer.status, answer.body, answer.header("Content-Type")) == (200, SONG, "application/octet-stream")
 
 
 @pytest.mark.parametrize("target", ["/content", "/content/audio/song.mp3", "/api/content/upload", "/assets/x.css"])
@@ -225,12 +239,21 @@ def test_nginx_has_nothing_to_say_of_the_configuration(library: Library, backend
         assert nginx.errors.read_text() == ""
 
 
-def half_sent(server: Server, headers: dict[str, str], body: bytes) -> socket.socket:
-    """A connection on which the first half of an upload has been sent."""
+@contextmanager
+def obedient_nginx(library: Library, backend_port: int) -> Iterator[Server]:
+    """Our nginx before a stand-in for gunicorn that redirects to whatever path the request names."""
+    with run.backend() as port, run.nginx(our_config(library, port, backend_port), library.logs) as nginx:
+        yield nginx
+
+
+def half_sent(
+    server: Server, headers: dict[str, str], body: bytes, target: str = "/api/content/upload"
+) -> socket.socket:
+    """A connection on which a request with the first half of its body has been sent."""
     connection = socket.create_connection(("127.0.0.1", server.port), run.WAIT_SECONDS)
     lines = {"Host": "library", "Content-Length": str(len(body)), "Connection": "close"} | headers
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    connection.sendall(f"POST /api/content/upload HTTP/1.1\r\n{head}\r\n".encode() + body[: len(body) // 2])
+    connection.sendall(f"POST {target} HTTP/1.1\r\n{head}\r\n".encode() + body[: len(body) // 2])
     return connection
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from sqlalchemy import make_url
 
 from tests.conftest import run_sql
 
@@ -32,6 +33,23 @@ def unreadable(database_url: str, table: str) -> Iterator[None]:
     """Who reads the table waits."""
     with _locked(database_url, table, "ACCESS EXCLUSIVE"):
         yield
+
+
+@contextmanager
+def closed_to_all(administrators_url: str, database_url: str) -> Iterator[None]:
+    """The library loses its connections to the database, and gets no others."""
+    name = make_url(database_url).database
+    run_sql(administrators_url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    try:
+        run_sql(
+            administrators_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = %s AND application_name = 'library-server'",
+            (name,),
+        )
+        yield
+    finally:
+        run_sql(administrators_url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 def blocked(database_url: str, table: str = "content_library") -> int | None:

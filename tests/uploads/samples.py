@@ -94,6 +94,16 @@ def streamed_webm() -> bytes:
     return bytes(data)
 
 
+def matroska() -> bytes:
+    """What is in the WebM, and calls itself Matroska: it may hold codecs that no browser plays."""
+    data = bytearray(genuine("webm"))
+    name = data.index(b"\x42\x82\x84webm")
+    data[name : name + 7] = b"\x42\x82\x88matroska"
+    size = 4 + 1 if data[4] & 0x80 else 4 + 8  # where the header's size ends (RFC 8794, section 4.1)
+    data[size - 1] += 4
+    return bytes(data)
+
+
 def silent_mp3(frames: int = 20, tag: bytes = b"") -> bytes:
     """Frames of layer III, 128 kbit/s at 44.1 kHz, each 417 bytes and 1152 samples long, behind an ID3 tag's text."""
     header = b"ID3\x03\0\0" + bytes([0, 0, len(tag) >> 7, len(tag) & 0x7F]) + tag if tag else b""

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from library_server.catalog.services import item_changed
+from tests.conftest import Servers
 from tests.uploads import samples
-from tests.uploads.faults import blocked, read_only, refusing, unreadable, wait_for
+from tests.uploads.faults import blocked, closed_to_all, read_only, refusing, unreadable, wait_for
 from tests.uploads.folders import Folders, sha256
 from tests.uploads.forms import ITEM
 
@@ -66,6 +68,7 @@ BEFORE = {
     "a space before a GIF": ("gif", b" " + samples.genuine("gif")),
     "a GIF's head before a script": ("gif", b"GIF89a/*" + bytes(20) + SCRIPT),
     "a WAV's head before a page": ("wav", b"RIFF\x24\x00\x00\x00WAVE" + SCRIPT),
+    "Matroska as WebM": ("webm", samples.matroska()),
     "a picture that unfolds": ("png", samples.png(60_000, 60_000)),
     "a picture of no rows": ("png", samples.png(60_000, 1000, b"")),
     "a GIF of four gigapixels": (
@@ -203,6 +206,19 @@ def test_a_database_that_goes_in_the_middle_leaves_neither(
     assert sql("SELECT count(*) FROM content_library")[0]["count"] == 0
     assert (folders.kept(), folders.waiting()) == ([], [])
     assert upload(b"words", "x.txt", **ITEM).status_code == 201
+
+
+def test_a_database_that_goes_for_good_in_the_middle_leaves_nothing_that_a_sweep_does_not_find(
+    upload: Upload, app: Flask, servers: Servers, database_url: str, folders: Folders
+) -> None:
+    with ThreadPoolExecutor(1) as pool, read_only(database_url):
+        answer = pool.submit(upload, b"words", "x.txt", **ITEM)
+        wait_for(lambda: blocked(database_url))
+        with closed_to_all(servers.database_url, database_url):
+            assert answer.result(20).status_code == 503
+    swept = app.test_cli_runner().invoke(args=["library", "sweep", "--older-than", "0"])
+    assert swept.exit_code == 0, swept.exception
+    assert (folders.kept(), folders.waiting()) == ([], [])
 
 
 def test_a_failure_after_the_row_is_there_keeps_its_file(

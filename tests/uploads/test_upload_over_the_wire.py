@@ -104,6 +104,16 @@ def test_a_client_that_vanishes_leaves_nothing(
     assert server.post(WORDS, as_parent).status_code == 201
 
 
+def test_a_client_that_vanishes_past_the_limit_is_no_error_of_ours(server: Server, as_parent: dict[str, str]) -> None:
+    for end in (b"", b"zz\r\n"):
+        with server.begin(as_parent, "chunked") as connection:
+            connection.sendall(chunk(upload_form(b"w" * 2 * LIMIT, "x.txt", ITEM)[:-100]) + end)
+            connection.shutdown(socket.SHUT_WR)
+            assert answer_on(connection)[0] in (400, 413)
+    assert left_in(server) == ([], [])
+    assert "Traceback" not in server.said
+
+
 def test_a_client_that_does_not_wait_for_the_answer_gets_its_item(
     server: Server, as_parent: dict[str, str], sql: Callable[..., Any]
 ) -> None:
@@ -259,16 +269,18 @@ def test_a_full_content_disk_is_told_and_leaves_nothing(
 def test_a_disk_that_is_full_to_the_last_byte_is_told_and_leaves_nothing(
     fields: dict[str, str], small_disk: Path, serve: Callable[..., FlaskClient], as_parent: dict[str, str]
 ) -> None:
+    """Nor does it cost others a file: other bytes with the same eight digits stand in the place of the upload."""
     folders = Folders.below(small_disk)
     folders.uploads.mkdir()
-    (folders.content / "documents").mkdir(parents=True)
-    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
-    answer = serve(**folders.settings).post(
-        PATH, data=upload_form(b"w" * free, "x.txt", fields), headers=as_parent | HEADERS
-    )
+    other = folders.put("documents/other.txt", b"other bytes")
+    data = b"w" * (os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize)
+    other = other.rename(other.with_name(f"x-{sha256(data)[:8]}.txt"))
+    client = serve(**folders.settings)
+    answer = client.post(PATH, data=upload_form(data, "x.txt", fields), headers=as_parent | HEADERS)
     assert answer.status_code in (201, 507)
     assert folders.waiting() == []
-    assert len(folders.kept()) == (answer.status_code == 201)
+    assert other.read_bytes() == b"other bytes"
+    assert len(folders.kept()) == 1 + (answer.status_code == 201)
 
 
 def test_content_may_be_on_another_disk(

@@ -232,6 +232,15 @@ def test_a_file_of_exactly_the_limit_is_taken(small: FlaskClient, as_parent: dic
     assert (answer.status_code, answer.json["size"]) == (201, 1000)
 
 
+def test_many_files_do_not_get_past_the_limit(
+    serve: Callable[..., FlaskClient], as_parent: dict[str, str], folders: Folders
+) -> None:
+    body = form(*[file(b"w" * 200_000, "x.txt", f"file{number}") for number in range(15)], file(b"words", "x.txt"))
+    answer = serve(MAX_UPLOAD_SIZE=200_000).post(UPLOAD, data=body, headers=as_parent | HEADERS)
+    assert told(answer) == (413, "File too large")
+    assert nothing_is_left(folders)
+
+
 def test_fields_do_not_count_against_the_file(small: FlaskClient, as_parent: dict[str, str], folders: Folders) -> None:
     fields = ITEM | {"description": "d" * 20_000, "title": "t" * 200}
     answer = small.post(UPLOAD, data=upload_form(b"w" * 1000, "x.txt", fields), headers=as_parent | HEADERS)

@@ -3,7 +3,9 @@
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
+import flask_swagger_ui
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -190,7 +192,10 @@ def test_the_page_holds_no_script_that_its_policy_forbids(client):
 
 
 def test_nothing_else_is_served_beside_the_page(client):
-    for name in ("index.html", "nothing.js", "swagger-ui.css.map", "..%2fopenapi.py", "%2e%2e", ".", "start.js%00"):
+    linked = {address.rpartition("/")[2] for address in _Addresses(client.get(PAGE).get_data(as_text=True)).found}
+    unused = {path.name for path in (Path(flask_swagger_ui.__file__).parent / "dist").iterdir()} - linked
+    assert unused
+    for name in (*unused, "nothing.js", "swagger-ui.css.map", "..%2fopenapi.py", "%2e%2e", ".", "start.js%00"):
         response = client.get(f"{PAGE}/{name}")
         assert (name, response.status_code) == (name, 404)
         assert list(response.get_json()) == ["message"]
