@@ -241,8 +241,12 @@ def nobody_listens() -> Iterator[int]:
 def _running(
     command: list[str], errors: Path, port: int, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[int]:
+    # It ends with us even when we are killed.
+    leash = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
     with errors.open("ab") as sink:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=cwd, env=env)
+        process = subprocess.Popen(
+            [*leash, *command], stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=cwd, env=env
+        )
     try:
         _wait_until_it_listens(process, port, errors)
         yield process.pid

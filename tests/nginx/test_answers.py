@@ -206,10 +206,15 @@ def test_too_much_is_refused_in_json(library: Library, shipped: Server, target: 
     assert (answer.status, answer.header("Content-Type"), json.loads(answer.body)) == (413, JSON, {"message": message})
 
 
-@pytest.mark.parametrize(("target", "size"), [("/api/content/upload", 101 * MIB), ("/content", 8 * MIB)])
-def test_what_gunicorn_takes_is_not_refused_by_nginx(library: Library, shipped: Server, target: str, size: int) -> None:
-    headers = library.editor | {"Content-Type": JSON, "Content-Length": str(size)}
-    with half_sent(shipped, headers, b"[ ", target) as sent:
+@pytest.mark.parametrize(
+    ("target", "size", "kind"),
+    [("/api/content/upload", 101 * MIB, "multipart/form-data; boundary=b"), ("/content", 8 * MIB, JSON)],
+)
+def test_what_gunicorn_takes_is_not_refused_by_nginx(
+    library: Library, shipped: Server, target: str, size: int, kind: str
+) -> None:
+    headers = library.editor | {"Content-Type": kind, "Content-Length": str(size)}
+    with half_sent(shipped, headers, b"--b\r\n", target) as sent:
         sent.settimeout(0.5)
         with pytest.raises(TimeoutError):  # it waits for the rest
             sent.recv(1)
