@@ -55,8 +55,6 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
         return FileResponse(status=304, headers={name: headers[name] for name in kept})
     spans = _spans(headers["ETag"], stat)
     if current_config().use_x_accel_redirect:
-        if spans is None:
-            del headers["Accept-Ranges"]  # nginx adds its own to a whole file, and to no part
         headers["X-Accel-Redirect"] = f"/_library/{tree}/{quote(path)}"
         response = FileResponse(status=200, headers=headers)
     elif request.method == "HEAD":
