@@ -4,31 +4,24 @@ import http.server
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
 
 from library_server.catalog.importing import import_manifest
 from library_server.dev.command import SAMPLE
+from tests.browser.chromium import Browser, chromium
 from tests.nginx.conftest import Library, accelerated, backend_port, library, plain, shipped, ways
 from tests.nginx.servers import Server, require
-
-if TYPE_CHECKING:
-    from tests.browser.chromium import Browser
 
 __all__ = ["accelerated", "backend_port", "library", "plain", "shipped", "ways"]
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Browser]":
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium."""
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     require("chromium chromium-driver", program, driver)
-    require("nothing, but pip install '.[dev]' (selenium)", find_spec("selenium"))
-    from tests.browser.chromium import chromium
-
     with chromium(str(program), str(driver), tmp_path_factory.mktemp("chromium")) as started:
         yield started
 

@@ -18,7 +18,10 @@ guide_only = pytest.mark.parametrize("shape", ["guide"])
 @pytest.fixture
 def app(make_app, database_url, redis, tmp_path):
     """The application with a content folder of this test's own."""
-    return make_app(database_url, CONTENT_STORAGE_PATH=str(tmp_path / "content"))
+    made = make_app(database_url, CONTENT_STORAGE_PATH=str(tmp_path / "content"))
+    yield made
+    with made.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture
@@ -228,7 +231,7 @@ def test_a_file_goes_only_after_its_row(app, client, as_parent, make_item, sql, 
     item = make_item(file_path="audio/song.mp3")
 
     def lose_the_connection(connection):
-        sql("SELECT pg_terminate_backend(%s)", (connection.connection.info.backend_pid,))
+        sql("SELECT pg_terminate_backend(%s)", (connection.connection.get_backend_pid(),))
 
     with app.app_context():
         engine = db.engine

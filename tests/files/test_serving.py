@@ -87,6 +87,7 @@ CONDITIONS = {
     f"If-Unmodified-Since: {SAME}": 200,
     f"If-Unmodified-Since: {LATER}": 200,
     f"If-Unmodified-Since: {EARLIER}": 412,
+    "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT": 412,
     "If-Unmodified-Since: yesterday": 200,
     "If-Unmodified-Since: 0": 200,
     "If-None-Match: TAG": 304,
@@ -98,6 +99,7 @@ CONDITIONS = {
     f"If-Modified-Since: {SAME}": 304,
     f"If-Modified-Since: {LATER}": 304,
     f"If-Modified-Since: {EARLIER}": 200,
+    "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT": 200,
     "If-Modified-Since: Monday, 05-Jan-26 10:00:00 GMT": 304,  # obsolete dates count (section 5.6.7)
     "If-Modified-Since: Mon Jan  5 10:00:00 2026": 304,
     "If-Modified-Since: Mon Jan  5 09:59:59 2026": 200,
@@ -664,11 +666,18 @@ def test_behind_nginx_the_conditions_are_ours(conditions, ask_behind_nginx, tag)
         assert (answer.headers["ETag"], answer.body) == (tag, b"")
 
 
-@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=0-9,20-29", "bytes=5000-"])
+@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=-1", "bytes=0-9,20-29", "bytes=x", "bytes=0-,0-"])
 def test_behind_nginx_the_ranges_are_nginxs(header, ask_behind_nginx):
     answer = ask_behind_nginx("/content/audio/song.mp3", headers={"Range": header})
     assert (answer.status, answer.body, "Content-Range" in answer.headers) == (200, b"", False)
     assert answer.headers["X-Accel-Redirect"] == "/_library/content/audio/song.mp3"
+
+
+@pytest.mark.parametrize("header", ["bytes=5000-", "bytes=-0"])
+def test_behind_nginx_a_range_past_the_end_is_ours(header, ask_behind_nginx):
+    answer = ask_behind_nginx("/content/audio/song.mp3", headers={"Range": header})
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
+    assert "X-Accel-Redirect" not in answer.headers
 
 
 @pytest.mark.parametrize(

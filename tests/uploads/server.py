@@ -1,6 +1,7 @@
 """A real server: the project's gunicorn with its own settings file, on a free port of this machine."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -80,7 +81,7 @@ def running(folders: Folders, database_url: str, redis_url: str, **settings: obj
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     told = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SECRET_KEY": SECRET, "HOST": "127.0.0.1"}
-    told |= {"PORT": port, "WORKERS": 2, "GRACEFUL_TIMEOUT": 2} | folders.settings | settings
+    told |= {"PORT": port, "WORKERS": 2} | folders.settings | settings
     environment = os.environ | {name: str(value) for name, value in told.items()}
     with tempfile.NamedTemporaryFile() as log:
         child = subprocess.Popen(
@@ -115,7 +116,7 @@ def _wait_until_it_answers(server: Server, child: subprocess.Popen[bytes]) -> No
 
 def _stop(server: Server, child: subprocess.Popen[bytes]) -> None:
     family = server.process.children(recursive=True)
-    child.terminate()
+    child.send_signal(signal.SIGQUIT)  # which to gunicorn means at once
     try:
         child.wait(20)
     finally:

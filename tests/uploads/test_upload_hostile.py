@@ -252,16 +252,16 @@ def test_a_file_that_is_uploaded_again_while_its_item_is_purged_stays(
 
 
 def bomb_of_streams() -> bytes:
-    """A page whose content unfolds twice, to 20 MB."""
-    data = zlib.compress(zlib.compress(bytes(20_000_000), 9), 9)
+    """A page whose content unfolds twice, to 10 MB."""
+    data = zlib.compress(zlib.compress(bytes(10_000_000), 9), 9)
     page = samples.PAGE[:-2] + b"/Contents 4 0 R>>"
     stream = b"<</Length %d/Filter[/FlateDecode/FlateDecode]>>stream\n%s\nendstream" % (len(data), data)
     return samples.pdf(samples.CATALOG, samples.ONE_PAGE, page, stream)
 
 
 def bomb_of_objects() -> bytes:
-    """The list of pages stands in an object stream (ISO 32000-1, 7.5.7) that unfolds to 20 MB."""
-    data = zlib.compress(b"2 0 " + samples.ONE_PAGE + b" " * 20_000_000, 9)
+    """The list of pages stands in an object stream (ISO 32000-1, 7.5.7) that unfolds to 10 MB."""
+    data = zlib.compress(b"2 0 " + samples.ONE_PAGE + b" " * 10_000_000, 9)
     stream = b"<</Type/ObjStm/N 1/First 4/Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(data), data)
     body, offsets = b"%PDF-1.7\n", {}
     for number, each in ((1, samples.CATALOG), (3, samples.PAGE), (4, stream)):

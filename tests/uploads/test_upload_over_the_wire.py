@@ -238,7 +238,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 ) -> None:
     folders = Folders.below(small_disk)
     with running(folders, database_url, servers.redis_url) as server:
-        body = upload_form(b"w" * 20 * MIB, "x.txt", ITEM)
+        body = upload_form(b"w" * 8 * MIB, "x.txt", ITEM)
         for data in (body, pieces(body, MIB)):
             answer = server.post(data, as_parent)
             assert (answer.status_code, bool(answer.json()["message"])) == (507, True)

@@ -18,6 +18,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from library_server.extensions import db
+
 DESCRIPTION, PAGE = "/api/content/openapi.json", "/api/content/docs"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 ITEM = {"content_type": "story", "subject_area": "math", "age_range": "3-5", "title": "A story"}
@@ -32,7 +34,10 @@ def app(make_app, database_url, redis, tmp_path):
     for name in ("content/audio", "assets/icons"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file.txt").write_text("hello")
-    return make_app(database_url, **folders)
+    made = make_app(database_url, **folders)
+    yield made
+    with made.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture
