@@ -25,7 +25,6 @@ KEY = ("content_type", "subject_area", "age_range", "title")
 COLUMNS = tuple(ContentDraft.model_fields)
 BATCH_ROWS = 5_000
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
-_COMPARE_BYTES = 64 * 1024
 _LARGEST_CELL = 16 * 1024 * 1024  # characters; the schema then says what is too long
 _JSON_COLUMNS = ("skill_objectives", "prerequisite_skills", "content_metadata")
 _MATCH = " AND ".join(f"coalesce(old.{name}, '') = new.{name}" for name in KEY)
@@ -174,7 +173,7 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
         return False
     try:
         if dry_run:
-            _refuse_other_bytes(path, files / path)
+            storage.content().fits(path, files / path)
         elif storage.content().put(path, files / path):
             copied.append(path)
             report.files += 1
@@ -185,18 +184,6 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
         report.problems.append((row.line, f"file_path: another file is {path} in the content folder already"))
         return False
     return True
-
-
-def _refuse_other_bytes(path: str, source: Path) -> None:
-    """Raises PathTaken where `Storage.put` would."""
-    try:
-        with storage.content().open(path) as there, source.open("rb") as new:
-            while (chunk := new.read(_COMPARE_BYTES)) == there.read(_COMPARE_BYTES):
-                if not chunk:
-                    return
-    except FileMissing:
-        return
-    raise PathTaken(path)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
