@@ -138,7 +138,7 @@ def _rows(reader: Any, header: list[str], report: Report, progress: Callable[[in
 def _parse(header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         raise InvalidInput(f"has {len(cells)} cells, the first line has {len(header)}")
-    if any("\0" in cell for cell in cells):
+    if "\0" in "".join(cells):
         raise InvalidInput("must not contain NUL")
     given = {name: _cell(name, cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()}
     if "title" not in given:
@@ -211,10 +211,8 @@ def _stage(batch: Sequence[Row]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for row in batch:
-        values = (
-            json.encode(row.values[name]).decode() if name in _JSON_COLUMNS else row.values[name] for name in COLUMNS
-        )
-        writer.writerow([row.line, *values])
+        told = {name: json.encode(row.values[name]).decode() for name in _JSON_COLUMNS}
+        writer.writerow([row.line, *(row.values | told).values()])
     buffer.seek(0)
     cursor = db.session.connection().connection.cursor()
     cursor.copy_expert(f"COPY library_import (line, {', '.join(COLUMNS)}) FROM STDIN (FORMAT csv)", buffer)

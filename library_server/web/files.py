@@ -18,9 +18,10 @@ from library_server.storage.base import Stat, Storage
 
 Tree = Literal["content", "assets"]
 
-# Nothing in a file may run or reach out, were it opened as a page of its own. A PDF has no sandbox, because browsers
-# then refuse to show it.
+# Nothing in a file may run or reach out, were it opened as a page of its own. What a browser shows in a player or a
+# viewer of its own has no sandbox: it would refuse to.
 _SHOW_ONLY = "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+_PLAY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
 _SHOW_PDF = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
 
 _WEEK, _YEAR = 7 * 86_400, 365 * 86_400
@@ -78,7 +79,7 @@ def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[
         "Accept-Ranges": "bytes",
         "Cache-Control": _caching(tree, path),
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": _SHOW_PDF if extension == "pdf" else _SHOW_ONLY,
+        "Content-Security-Policy": _policy(media_type),
     }
     if tree == "content":
         headers["Cross-Origin-Resource-Policy"] = "same-site"
@@ -87,6 +88,12 @@ def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[
     elif media_type == media_types.UNKNOWN:
         headers["Content-Disposition"] = "attachment"
     return headers
+
+
+def _policy(media_type: str) -> str:
+    if media_type == "application/pdf":
+        return _SHOW_PDF
+    return _PLAY if media_type.startswith(("audio/", "video/")) else _SHOW_ONLY
 
 
 def _caching(tree: Tree, path: str) -> str:
@@ -129,8 +136,9 @@ def _spans(etag: str, stat: Stat) -> list[Span] | None:
 
 
 def _nginx_agrees(spans: list[Span] | None) -> bool:
-    """Whether nginx sends what we would: it honours some ranges that we let pass, and counts others differently."""
-    return spans is not None or "Range" not in request.headers
+    """Whether nginx sends what we would. It counts a date beside If-Match, and more ranges than we do."""
+    ranges_agree = len(spans) == 1 if spans else "Range" not in request.headers
+    return ranges_agree and not ("If-Match" in request.headers and "If-Unmodified-Since" in request.headers)
 
 
 def _range_still_counts(etag: str, modified: int) -> bool:

@@ -302,7 +302,7 @@ def test_nothing_in_a_file_runs_and_no_type_is_guessed(path, ask):
     assert headers.getlist("X-Content-Type-Options") == ["nosniff"]
     assert policy["default-src"] == "'none'"
     assert not {"script-src", "connect-src", "frame-src"} & set(policy)
-    assert "sandbox" in policy or path.endswith("pdf")
+    assert "sandbox" in policy or path.endswith(("pdf", "mp3", "wav", "mp4", "webm"))
 
 
 @pytest.mark.parametrize("tree", ["content", "assets"])
@@ -670,12 +670,13 @@ def test_the_path_for_nginx_is_quoted(name, tree, ask_behind_nginx):
 def test_behind_nginx_the_conditions_are_ours(conditions, ask_behind_nginx, tag):
     expected, headers = CONDITIONS[conditions], parsed(conditions, tag)
     answer = ask_behind_nginx("/content/audio/song.mp3", headers=headers)
-    assert (answer.status, "X-Accel-Redirect" in answer.headers) == (expected, expected == 200)
+    of_nginx = expected == 200 and not {"If-Match", "If-Unmodified-Since"} <= headers.keys()  # it would count both
+    assert (answer.status, "X-Accel-Redirect" in answer.headers) == (expected, of_nginx)
     if expected == 304:
         assert (answer.headers["ETag"], answer.body) == (tag, b"")
 
 
-@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=-1", "bytes=0-9,20-29"])
+@pytest.mark.parametrize("header", ["bytes=0-9", "bytes=-1"])
 def test_behind_nginx_the_ranges_are_nginxs(header, ask_behind_nginx):
     answer = ask_behind_nginx("/content/audio/song.mp3", headers={"Range": header})
     assert (answer.status, answer.body, "Content-Range" in answer.headers) == (200, b"", False)
