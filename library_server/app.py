@@ -4,22 +4,27 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 from flask.logging import default_handler
 
 from library_server import cli
 from library_server.catalog import routes as catalog
+from library_server.catalog.services import item_changed
 from library_server.config import Config
-from library_server.extensions import db, migrate
+from library_server.extensions import bind_cache, bind_limiter, db, migrate
 from library_server.files import routes as files
+from library_server.operations import housekeeping
+from library_server.shared import limits as _limits  # noqa: F401 (Flask-Limiter finds it by its scheme)
 from library_server.shared.redis import redis
 from library_server.usage import counting
+from library_server.usage import routes as usage
 from library_server.web import docs, health
-from library_server.web.errors import handle_errors_of, handle_routing_errors
+from library_server.web.caching import forget
+from library_server.web.errors import handle_errors_of, handle_routing_errors, tell_limits
 
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
 EVERYWHERE = ("",)
-FEATURES: list[Blueprint] = [catalog.bp, files.bp, docs.bp, health.bp]
+FEATURES: list[Blueprint] = [catalog.bp, files.bp, usage.bp, docs.bp, health.bp]
 DIRECT: list[Blueprint] = [files.direct, health.direct]  # for clients that talk to our port without nginx
 BESIDE_US = Path(__file__).parent.parent / "migrations"
 MIGRATIONS = BESIDE_US if BESIDE_US.is_dir() else Path("migrations")  # installed elsewhere: where we are started
@@ -64,12 +69,23 @@ def _bind_extensions(app: Flask, settings: Config) -> None:
     app.extensions["library_config"] = settings
     db.bind(app, settings.database_url, settings.database_pool_size, settings.database_max_overflow)
     redis.bind(app, settings.redis_url)
-    counting.connect()
+    bind_cache(app)
+    bind_limiter(app)
+    item_changed.connect(forget)
+    counting.bind(app)
+
+
+def _send_the_rest(response: Response) -> Response:
+    redis.batch().send()
+    return response
 
 
 def _mount(app: Flask, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:
     library = Blueprint("library", __name__)
     handle_errors_of(library)
+    library.before_request(housekeeping.start_once)
+    library.after_request(tell_limits)
+    library.after_request(_send_the_rest)
     for blueprint in blueprints:
         library.register_blueprint(blueprint)
     app.register_blueprint(library)

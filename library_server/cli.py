@@ -14,6 +14,8 @@ from library_server.config import current_config
 from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
 from library_server.operations.schema_report import Level
+from library_server.shared.redis import RedisAway
+from library_server.usage.flushing import flush
 from library_server.web import links
 
 SHOWN = 100
@@ -74,6 +76,16 @@ def sweep(older_than: int, verify: bool) -> None:
     if verify:
         _list("files that have changed", report.files_changed)
     sys.exit(1 if report.items_without_files or report.files_changed else 0)
+
+
+@library.command("flush-usage")
+def flush_usage() -> None:
+    """Take the counts of views and downloads from Redis to PostgreSQL now; servers do so by themselves."""
+    try:
+        flushed = flush()
+    except RedisAway:
+        raise click.ClickException("Redis is away; nothing is lost, try again") from None
+    click.echo(f"{flushed.views} views and {flushed.downloads} downloads written.")
 
 
 def _list(what: str, lines: list[str]) -> None:

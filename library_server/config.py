@@ -3,10 +3,13 @@
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
 from flask import current_app
+from limits import parse_many
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -35,6 +38,17 @@ def _split(value: object) -> object:
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+def _limit(value: str) -> str:
+    try:
+        parse_many(value)
+    except ValueError:
+        raise ValueError("must be like 600 per minute") from None
+    return value
+
+
+RateLimit = Annotated[str, AfterValidator(_limit)]
 
 
 class Config(BaseModel):
@@ -92,6 +106,30 @@ class Config(BaseModel):
     revocation_required: bool = Field(
         False, description="`true`: answer 503 while Redis cannot say whether a token is revoked."
     )
+    cache_ttl: int = Field(
+        3600, ge=0, le=86_400, description="Seconds that an answer is kept in Redis at most; 0: none is kept."
+    )
+    cache_poll_seconds: float = Field(
+        2, ge=0, le=3600, description="How often writes of the backend are looked for, in seconds; 0: never."
+    )
+    usage_flush_seconds: float = Field(
+        10,
+        ge=0,
+        le=3600,
+        description="How often counts go to PostgreSQL, in seconds; 0: only by `flask library flush-usage`.",
+    )
+    rate_limit_default: RateLimit = Field("600 per minute", description="Requests of one user to one route.")
+    rate_limit_search: RateLimit = Field("120 per minute", description="The same, to search and suggestions together.")
+    rate_limit_upload: RateLimit = Field("60 per minute", description="The same, to uploads.")
+    rate_limit_files: RateLimit = Field(
+        "3000 per minute", description="The same, to files; one address where nobody is signed in."
+    )
+    rate_limit_anonymous: RateLimit = Field(
+        "120 per minute", description="Failed sign-ins of one address; a school may share one."
+    )
+    trusted_proxies: CommaList = Field(
+        ("127.0.0.0/8", "::1"), description="Addresses and networks whose `X-Real-IP` is believed, comma-separated."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="The least severe log line written to standard error."
     )
@@ -134,6 +172,14 @@ class Config(BaseModel):
         if value and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", value):
             raise ValueError("must be like https://cdn.example.org")
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ip_network(entry)) for entry in value)
+        except ValueError:
+            raise ValueError("must be addresses and networks like 10.0.0.0/8, comma-separated") from None
 
     @field_validator("content_editors")
     @classmethod

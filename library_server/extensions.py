@@ -1,9 +1,13 @@
 """The Flask extensions, made unbound here and bound to an application by `create_app` or `init_app`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Config as FlaskConfig
 from flask import Flask
+from flask_caching import Cache
+from flask_limiter import Limiter
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
@@ -26,6 +30,17 @@ class Base(DeclarativeBase):
     )
 
 
+@contextmanager
+def wearing(app: Flask, settings: dict[str, Any]) -> Iterator[None]:
+    """While open, `app` has these settings alone: an extension of ours sees nothing of a host's, and leaves nothing."""
+    theirs = app.config
+    app.config = FlaskConfig(app.root_path, settings)
+    try:
+        yield
+    finally:
+        app.config = theirs
+
+
 class LibraryDatabase(SQLAlchemy):
     """Flask-SQLAlchemy that can live in an application which has a `SQLAlchemy` of its own.
 
@@ -35,7 +50,7 @@ class LibraryDatabase(SQLAlchemy):
 
     def bind(self, app: Flask, url: str, pool_size: int, max_overflow: int) -> None:
         """Makes the engine, without connecting (workers fork after this)."""
-        theirs, their_config = app.extensions.pop("sqlalchemy", None), app.config
+        theirs = app.extensions.pop("sqlalchemy", None)
         engine_options: dict[str, Any] = {
             "pool_size": pool_size,
             "max_overflow": max_overflow,
@@ -50,14 +65,12 @@ class LibraryDatabase(SQLAlchemy):
                 "application_name": "library-server",
             },
         }
-        app.config = FlaskConfig(
-            app.root_path, {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine_options}
-        )
+        settings = {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine_options}
         try:
-            self.init_app(app)
+            with wearing(app, settings):
+                self.init_app(app)
         finally:
-            app.config = their_config
-            del app.extensions["sqlalchemy"]
+            app.extensions.pop("sqlalchemy", None)
             if theirs is not None:
                 app.extensions["sqlalchemy"] = theirs
 
@@ -65,3 +78,18 @@ class LibraryDatabase(SQLAlchemy):
 # What a request wrote is what it answers with, whatever others commit meanwhile.
 db = LibraryDatabase(model_class=Base, add_models_to_shell=False, session_options={"expire_on_commit": False})
 migrate = Migrate()
+cache = Cache(with_jinja2_ext=False)
+# Checked by our guards, which know who is asking, and never before a host's views.
+limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri="library://")
+
+
+def bind_cache(app: Flask) -> None:
+    """Flask-Caching with our backend (`shared.cache`)."""
+    with wearing(app, {"CACHE_TYPE": "library_server.shared.cache.SharedCache"}):
+        cache.init_app(app)
+
+
+def bind_limiter(app: Flask) -> None:
+    """Flask-Limiter with our storage (`shared.limits`, which has the scheme ``library``)."""
+    with wearing(app, {}):
+        limiter.init_app(app)

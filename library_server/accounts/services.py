@@ -1,7 +1,9 @@
 """Signing in: from an ``Authorization`` header to an Actor."""
 
 import math
+import re
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
@@ -14,26 +16,64 @@ from library_server.actor import Actor
 from library_server.config import current_config
 from library_server.errors import EditorRequired, ParentRequired, Unavailable
 from library_server.extensions import db
-from library_server.lib import json
-from library_server.shared.redis import RedisAway, redis
+from library_server.shared.redis import RedisAway, Reply, redis
 
 FRESH_SECONDS = 60  # how long we believe that a user exists
 STALE_SECONDS = 600  # the same while PostgreSQL is away
 REVOKED_JTIS = "jwt_blacklist"
+_REMEMBERED = re.compile(rb"(\d{1,12}) (\d{0,18})")  # when, and a child's parent
 
 
-def authenticate(header: str | None) -> Actor:
-    """Who sends this ``Authorization`` header.
+@dataclass(frozen=True)
+class SignIn:
+    """A token that is good by itself; Redis and PostgreSQL are still to be asked."""
 
-    Raises one of `accounts.errors`; Unavailable when the answer needs a server that is away.
+    claims: Claims
+    revocations: list[Reply]
+    remembered: Reply
+
+    @property
+    def caller(self) -> Actor:
+        """Who it would be, without any right."""
+        return Actor(self.claims.user, self.claims.kind)
+
+    def finish(self) -> Actor:
+        """Who sends the token. Raises one of `accounts.errors`; Unavailable when that cannot be told."""
+        self._refuse_revoked()
+        user = _find(self.claims, _told(self.remembered))
+        claimed = self.claims.parent_id
+        if claimed is not None and user.parent_id is not None and claimed != user.parent_id:
+            raise errors.ClaimsInvalid
+        may_edit = self.claims.kind == "parent" and _is_editor(self.claims.user)
+        return Actor(self.claims.user, self.claims.kind, may_edit=may_edit)
+
+    def _refuse_revoked(self) -> None:
+        for revocation in self.revocations:
+            try:
+                if revocation.get() == 1:
+                    raise errors.TokenRevoked
+            except RedisAway:
+                if current_config().revocation_required:
+                    raise Unavailable from None
+
+
+def begin(header: str | None) -> SignIn:
+    """The sign-in of who sends this ``Authorization`` header. What it asks Redis goes with the next round trip.
+
+    Raises one of `accounts.errors`.
     """
     token = tokens.from_header(header)
     claims = tokens.verify(token, current_config().secret_key)
-    remembered = _ask_redis(token, claims)
-    user = _find(claims, remembered)
-    if claims.parent_id is not None and user.parent_id is not None and claims.parent_id != user.parent_id:
-        raise errors.ClaimsInvalid
-    return Actor(claims.user, claims.kind, may_edit=claims.kind == "parent" and _is_editor(claims.user))
+    batch = redis.batch()
+    revocations = [batch.add("EXISTS", f"blacklisted_token:{token}")]
+    if claims.jti is not None:
+        revocations.append(batch.add("SISMEMBER", REVOKED_JTIS, claims.jti))
+    return SignIn(claims, revocations, batch.add("GET", _user_key(claims)))
+
+
+def authenticate(header: str | None) -> Actor:
+    """Who sends this header. Raises what `begin` and `SignIn.finish` raise."""
+    return begin(header).finish()
 
 
 def permit_editing(actor: Actor) -> None:
@@ -48,27 +88,11 @@ def _user_key(claims: Claims) -> str:
     return f"library:user:{claims.kind}:{claims.user}"
 
 
-def _ask_redis(token: str, claims: Claims) -> Any:
-    """What Redis remembers of the user. Raises TokenRevoked; Unavailable where revocation must be asked and can't."""
-
-    def both(client: Any) -> list[Any]:
-        pipeline = client.pipeline(transaction=False)
-        pipeline.exists(f"blacklisted_token:{token}")
-        if claims.jti is not None:
-            pipeline.sismember(REVOKED_JTIS, claims.jti)
-        pipeline.get(_user_key(claims))
-        answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
-
+def _told(reply: Reply) -> Any:
     try:
-        *revocations, remembered = redis.ask(both)
+        return reply.get()
     except RedisAway:
-        revocations, remembered = [RedisAway()], None
-    if any(answer == 1 for answer in revocations):
-        raise errors.TokenRevoked
-    if current_config().revocation_required and any(isinstance(answer, Exception) for answer in revocations):
-        raise Unavailable
-    return remembered
+        return None
 
 
 def _find(claims: Claims, remembered: Any) -> User:
@@ -90,22 +114,18 @@ def _find(claims: Claims, remembered: Any) -> User:
 
 def _recall(remembered: Any) -> tuple[float, User | None]:
     """Age in seconds and user of what `_remember` wrote; anything else in that place counts as nothing."""
-    try:
-        at, parent_id = json.decode(remembered)
-        age = time.time() - at
-    except (ValueError, TypeError, OverflowError):
+    match = _REMEMBERED.fullmatch(remembered) if isinstance(remembered, bytes) else None
+    if match is None:
         return math.inf, None
-    if not 0 <= age <= STALE_SECONDS or not isinstance(parent_id, int | None):
+    age = time.time() - int(match[1])
+    if not -1 <= age <= STALE_SECONDS:  # written in whole seconds
         return math.inf, None
-    return age, User(parent_id)
+    return age, User(int(match[2]) if match[2] else None)
 
 
 def _remember(claims: Claims, user: User) -> None:
-    value = json.encode([time.time(), user.parent_id])
-    try:
-        redis.ask(lambda client: client.set(_user_key(claims), value, ex=STALE_SECONDS))
-    except RedisAway:
-        return
+    value = f"{int(time.time())} {'' if user.parent_id is None else user.parent_id}"
+    redis.batch().add("SET", _user_key(claims), value, "EX", STALE_SECONDS)
 
 
 def _is_editor(parent: int) -> bool:

@@ -1,29 +1,49 @@
 """The catalogue over HTTP: parse, one call, status."""
 
-from flask import Response, url_for
+from collections.abc import Callable
+from functools import wraps
+
+from flask import Response, request, url_for
 
 from library_server.accounts.guards import current_actor, require_editor, require_user
 from library_server.catalog import queries, replies, schemas, services
 from library_server.catalog.models import ContentItem
 from library_server.web.blueprints import LibraryBlueprint
+from library_server.web.caching import cached, query_key
 from library_server.web.inputs import load_body, load_query
 from library_server.web.openapi import document
-from library_server.web.responses import expected_revisions, json_response, revalidated
+from library_server.web.responses import Page, expected_revisions, json_response, page, revalidated
 
 bp = LibraryBlueprint("catalog", __name__)
+
+
+def _item_key(item_id: int) -> str | None:
+    return None if request.args.get("active") not in (None, "", "true") else f"content_cache:{item_id}"
+
+
+def _tell_views(view: Callable[..., Response]) -> Callable[..., Response]:
+    @wraps(view)
+    def telling(item_id: int) -> Response:
+        response = view(item_id=item_id)
+        if request.method == "GET" and response.status_code == 200:
+            services.item_viewed.send(item_id=item_id)
+        return response
+
+    return telling
 
 
 @bp.get("/content")
 @document(replies.ItemList, query=schemas.ListQuery)
 @require_user
-def list_items() -> Response:
+@cached(query_key(schemas.ListQuery))
+def list_items() -> Page:
     """The content library, filtered and paged.
 
     By `download_priority` (1 first, missing last), then by id. A page past the end is empty.
     """
     query = load_query(schemas.ListQuery)
     items, total = queries.list_items(current_actor(), query.filters, query.window, query.q, query.active)
-    return revalidated(
+    return page(
         {
             "content": [schemas.dump_item(item) for item in items],
             "filters_applied": query.filters,
@@ -53,10 +73,12 @@ def create_item() -> Response:
 @bp.get("/content/<int:item_id>")
 @document(replies.ItemReply, query=schemas.ItemQuery)
 @require_user
-def get_item(item_id: int) -> Response:
+@_tell_views
+@cached(_item_key)
+def get_item(item_id: int) -> Page:
     """One item. Its `ETag` is what `If-Match` takes when it is changed."""
     item = queries.get_item(current_actor(), item_id, load_query(schemas.ItemQuery).active)
-    return revalidated({"content": schemas.dump_item(item)}, schemas.revision(item))
+    return page({"content": schemas.dump_item(item)}, schemas.revision(item))
 
 
 @bp.put("/content/<int:item_id>")
@@ -92,28 +114,31 @@ def delete_item(item_id: int) -> Response:
 @bp.get("/content/subjects")
 @document(replies.Subjects)
 @require_user
-def list_subjects() -> Response:
+@cached(query_key(schemas.NoQuery))
+def list_subjects() -> Page:
     """The subject areas there are, with counts."""
     counts = queries.count_by(current_actor(), "subject_area")
-    return revalidated({"subjects": list(counts), "subject_counts": counts})
+    return page({"subjects": list(counts), "subject_counts": counts})
 
 
 @bp.get("/content/age-ranges")
 @document(replies.AgeRanges)
 @require_user
-def list_age_ranges() -> Response:
+@cached(query_key(schemas.NoQuery))
+def list_age_ranges() -> Page:
     """The age ranges there are, with counts."""
     counts = queries.count_by(current_actor(), "age_range")
-    return revalidated({"age_ranges": list(counts), "age_range_counts": counts})
+    return page({"age_ranges": list(counts), "age_range_counts": counts})
 
 
 @bp.get("/content/content-types")
 @document(replies.ContentTypes)
 @require_user
-def list_content_types() -> Response:
+@cached(query_key(schemas.NoQuery))
+def list_content_types() -> Page:
     """The content types there are, with counts."""
     counts = queries.count_by(current_actor(), "content_type")
-    return revalidated({"content_types": list(counts), "content_type_counts": counts})
+    return page({"content_types": list(counts), "content_type_counts": counts})
 
 
 def _updated(item: ContentItem) -> Response:

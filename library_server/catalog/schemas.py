@@ -95,6 +95,10 @@ def _stored(name: str, value: Any) -> Any:
     return _EMPTY.get(name) if value is None else value
 
 
+class NoQuery(BaseModel):
+    """Nothing can be asked for."""
+
+
 class ItemQuery(BaseModel):
     """The query of one item, and what every list shares."""
 

@@ -25,6 +25,7 @@ from library_server.shared import schema
 
 log = logging.getLogger(__name__)
 
+item_viewed = Signal("An item was answered to somebody who did not have it already; sent with ``item_id``.")
 item_changed = Signal("An item was created, changed, retired or purged; sent with ``item_id`` after the commit.")
 
 _PROGRESS = table("progress", column("content_id"))

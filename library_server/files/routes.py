@@ -6,9 +6,9 @@ from pathlib import Path
 from flask import Response, request
 
 from library_server import storage
-from library_server.accounts import services as accounts
 from library_server.accounts.errors import NotSignedIn
-from library_server.accounts.guards import current_actor, require_editor, require_user
+from library_server.accounts.guards import current_actor, require_editor_within, require_user_within, sign_in
+from library_server.accounts.limits import limited
 from library_server.catalog import queries as catalog
 from library_server.catalog.schemas import dump_item
 from library_server.config import current_config
@@ -37,7 +37,11 @@ def content_file(path: str) -> Response:
 
     Ranges and conditional requests are answered.
     """
-    may_see_retired = _may_see_retired(path)
+    return _content_file(path, _may_see_retired(path))
+
+
+@limited("files")
+def _content_file(path: str, may_see_retired: bool) -> Response:
     try:
         if not is_safe(path) or (not may_see_retired and queries.is_retired(path)):
             raise FileMissing
@@ -48,6 +52,7 @@ def content_file(path: str) -> Response:
 
 @bp.get("/assets/<path:path>")
 @document(None, public=True, may_fail=(412, 416), rule="/assets/<folder>/<name>")
+@limited("files")
 def asset_file(path: str) -> Response:
     """A static asset."""
     try:
@@ -59,7 +64,7 @@ def asset_file(path: str) -> Response:
 @bp.get("/content/<int:item_id>/download")
 @direct.get("/download/<int:item_id>")
 @document(None, may_fail=(412, 416))
-@require_user
+@require_user_within("files")
 def download(item_id: int) -> Response:
     """The item's file, to be saved under the item's title. It is counted, once a download."""
     item = catalog.get_item(current_actor(), item_id)
@@ -78,7 +83,7 @@ def download(item_id: int) -> Response:
 @bp.post("/api/content/upload")
 @direct.post("/upload")
 @document(replies.Uploaded, status=201, form=replies.UploadForm, may_fail=(413, 507))
-@require_editor
+@require_editor_within("upload")
 def upload() -> Response:
     """Takes a file in and, with `content_type`, `subject_area` and `age_range`, makes an item of it."""
     config = current_config()
@@ -125,7 +130,7 @@ def _may_see_retired(path: str) -> bool:
     if header is None and public:
         return False
     try:
-        return accounts.authenticate(header).may_edit
+        return sign_in().may_edit
     except NotSignedIn:
         if public:
             return False

@@ -1,32 +1,41 @@
 """The Redis that we share with the backend: one client an application, and what happens while Redis is away."""
 
+import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.08  # the contract allows 100 ms of waiting
+LONG_SECONDS = 0.02  # a request that has waited so long for Redis asks it no more
 PAUSE_SECONDS = 1.0  # between two tries while Redis is away
+GENERATION = "library:generation"  # what was cached under another one does not count
+GENERATION_SECONDS = 7 * 86_400
 
 T = TypeVar("T")
 
 
 class RedisAway(Exception):
-    """Redis did not answer; the caller goes on as if it held nothing."""
+    """Redis did not answer, or refused; the caller goes on as if it held nothing."""
 
 
 class Gate:
-    """One application's way to Redis. After a failure nobody waits: one caller a second tries again."""
+    """One application's way to Redis. After a failure nobody waits: one caller a second tries again.
+
+    What is cached is kept together by a generation. It is made anew whenever Redis was away, because nobody could be
+    told then what was edited.
+    """
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(
@@ -35,10 +44,20 @@ class Gate:
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
+            protocol=2,  # nothing is negotiated: a connection costs no round trip more
+            driver_info=None,
         )
         self._lock = threading.Lock()
         self._away = False
+        self._refusing = False
         self._next_try = 0.0
+        self._wanted = self._renewed = 0  # generations: how many were wanted, and which want was the last fulfilled
+        self._next_renewal = 0.0
+
+    @property
+    def forgets(self) -> bool:
+        """Whether what is cached may be out of date, because Redis could not be told of a change."""
+        return self._wanted > self._renewed
 
     def ask(self, work: Callable[["Redis"], T]) -> T:
         """What `work` returns. Raises RedisAway when Redis fails it."""
@@ -47,36 +66,179 @@ class Gate:
                 raise RedisAway
             self._next_try = time.monotonic() + PAUSE_SECONDS
         try:
+            if self.forgets:
+                self._renew()
             answer = work(self._client)
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             self._note(away=True, reason=type(error).__name__)
             raise RedisAway from None
         except RedisError as error:
-            log.warning("Redis refused a command: %s", type(error).__name__)
+            self._note_refusal(error)
             raise RedisAway from None
         self._note(away=False)
         return answer
 
+    def run(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The answers to `commands`, in one round trip; an exception in the place of what Redis refused.
+
+        Raises RedisAway.
+        """
+        answers = self.ask(lambda client: _pipeline(client, commands))
+        refusals = [answer for answer in answers if isinstance(answer, RedisError)]
+        for refusal in refusals:
+            self._note_refusal(refusal)
+        if self._refusing and not refusals and any(command[0] in _WRITES for command in commands):
+            self._refusing = False
+            log.warning("Redis takes writes again")
+        return answers
+
+    def forget(self) -> None:
+        """Makes a new generation: what is cached counts no more. While Redis cannot be told, `forgets` is set."""
+        with self._lock:
+            self._wanted += 1
+            self._next_renewal = 0.0
+        try:
+            self.ask(lambda client: None)
+        except RedisAway:
+            return
+
+    def _renew(self) -> None:
+        wanted = self._wanted
+        if time.monotonic() < self._next_renewal:
+            return
+        self._next_renewal = time.monotonic() + PAUSE_SECONDS
+        if _renew(self._client):
+            self._renewed = max(self._renewed, wanted)
+
     def _note(self, away: bool, reason: str = "") -> None:
         with self._lock:
             changed, self._away = away != self._away, away
+            if changed and away:
+                self._wanted += 1  # who else changes something now cannot tell us
         if changed and away:
             log.warning("Redis is away (%s); going on without it", reason)
         elif changed:
             log.warning("Redis is back")
 
+    def _note_refusal(self, error: RedisError) -> None:
+        # A key that others have filled with something else is no outage.
+        if not self._refusing and any(word in str(error) for word in ("OOM", "READONLY", "MISCONF", "NOPERM")):
+            self._refusing = True
+            log.warning("Redis refuses writes (%s); going on without them", type(error).__name__)
+
+
+_WRITES = ("SET", "HINCRBY", "EVALSHA", "EVAL", "DEL")
+
+
+def _pipeline(client: "Redis", commands: list[tuple[Any, ...]]) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    answers: list[Any] = pipeline.execute(raise_on_error=False)
+    return answers
+
+
+def _renew(client: "Redis") -> bool:
+    """Whether the generation was made anew: a full Redis may refuse to, but it lets us take the old one away."""
+    try:
+        client.set(GENERATION, time.time_ns(), ex=GENERATION_SECONDS)
+    except RedisConnectionError:
+        raise
+    except RedisError:
+        try:
+            client.delete(GENERATION)
+        except RedisConnectionError:
+            raise
+        except RedisError:
+            return False
+    return True
+
+
+class Reply:
+    """The answer to a command that may still wait to be sent."""
+
+    def __init__(self, batch: "Batch") -> None:
+        self._batch = batch
+        self.answer: Any = None
+
+    def get(self) -> Any:
+        """The answer; the command is sent now if it was not. Raises RedisAway."""
+        self._batch.send()
+        if isinstance(self.answer, Exception):
+            raise RedisAway from None
+        return self.answer
+
+
+class Batch:
+    """Commands of one request, sent together when the first answer is wanted: one round trip for all."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._waiting: list[tuple[tuple[Any, ...], Reply]] = []
+        self._waited = 0.0
+
+    def add(self, *command: Any) -> Reply:
+        """Adds a command, such as ``add("GET", key)``."""
+        reply = Reply(self)
+        self._waiting.append((command, reply))
+        return reply
+
+    def send(self) -> None:
+        """Sends what waits. A request that has waited long already gets RedisAway for answers."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        started = time.monotonic()
+        try:
+            if self._waited > LONG_SECONDS:
+                raise RedisAway
+            answers = self._gate.run([command for command, _ in waiting])
+        except RedisAway as away:
+            answers = [away] * len(waiting)
+        self._waited += time.monotonic() - started
+        for (_, reply), answer in zip(waiting, answers, strict=True):
+            reply.answer = answer
+
+
+class Script:
+    """A Lua script; Redis knows it by its digest once it has seen it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, batch: Batch, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
+        """What the script returns; what waits in `batch` travels along. Raises RedisAway."""
+        reply = batch.add("EVALSHA", self._digest, len(keys), *keys, *arguments)
+        batch.send()
+        if isinstance(reply.answer, NoScriptError):
+            reply = batch.add("EVAL", self._text, len(keys), *keys, *arguments)
+        return reply.get()
+
 
 class SharedRedis:
-    """The extension: `bind` at start, `ask` in an application context."""
+    """The extension: `bind` at start, the others in an application context."""
 
     def bind(self, app: Flask, url: str) -> None:
         """Makes the client, without connecting."""
         app.extensions["library_redis"] = Gate(url)
 
+    @property
+    def gate(self) -> Gate:
+        """The application's."""
+        gate: Gate = current_app.extensions["library_redis"]
+        return gate
+
     def ask(self, work: Callable[[Any], T]) -> T:
         """What `work(client)` returns. Raises RedisAway."""
-        gate: Gate = current_app.extensions["library_redis"]
-        return gate.ask(work)
+        return self.gate.ask(work)
+
+    def batch(self) -> Batch:
+        """The commands of this request."""
+        if "library_batch" not in g:
+            g.library_batch = Batch(self.gate)
+        batch: Batch = g.library_batch
+        return batch
 
 
 redis = SharedRedis()

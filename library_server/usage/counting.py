@@ -1,19 +1,116 @@
-"""Downloads raise an item's ``usage_count``."""
+"""Counting views and downloads: in the process, then in Redis; `flushing` takes them to PostgreSQL.
 
-from sqlalchemy import func, update
+A request only adds to a tally in memory. `push` sends the tally to Redis; each of its batches carries a number, so that
+one which Redis took although its answer was lost is not taken again.
+"""
 
-from library_server.catalog.models import ContentItem
-from library_server.extensions import db
+import threading
+import uuid
+from collections import Counter
+from datetime import datetime
+from typing import Literal
+
+from flask import Flask, current_app
+
+from library_server.catalog.services import item_viewed
 from library_server.files.services import item_downloaded
+from library_server.lib.clock import utc_now
+from library_server.shared.redis import RedisAway, Script, redis
+
+Event = Literal["view", "download"]
+
+COUNTS = "library:usage:counts"  # a hash: "<event> <item> <hour>" to a number
+MOST_FIELDS = 20_000  # in Redis, and as many in a process; more different ones are not counted
+PUSHED_SECONDS = 86_400
+_FIELDS_A_PUSH = 500
+_HOUR = "%Y-%m-%dT%H"
+
+# KEYS: counts, the number of this process' last batch. ARGV: the batch's number, seconds, most fields, field, number…
+_PUSH = Script("""
+if tonumber(redis.call('GET', KEYS[2]) or 0) >= tonumber(ARGV[1]) then return 0 end
+if redis.call('HLEN', KEYS[1]) + (#ARGV - 3) / 2 > tonumber(ARGV[3]) then return -1 end
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+""")
 
 
-def connect() -> None:
+class Tally:
+    """One process' counts that Redis has not acknowledged yet."""
+
+    def __init__(self) -> None:
+        self._lock, self._pushing = threading.Lock(), threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._batch: dict[str, int] = {}  # on its way; sent again with its number until Redis has answered
+        self._number = 0
+        self._process = uuid.uuid4().hex
+        self.changed = threading.Event()
+
+    def add(self, event: Event, item_id: int) -> None:
+        """Counts one, now."""
+        field = name(event, item_id, utc_now())
+        with self._lock:
+            if field in self._counts or len(self._counts) < MOST_FIELDS:
+                self._counts[field] += 1
+        self.changed.set()
+
+    def push(self) -> bool:
+        """Brings everything to Redis; False when some of it stays here for the next time."""
+        with self._pushing:
+            while self._next_batch():
+                arguments = [word for pair in self._batch.items() for word in pair]
+                keys = [COUNTS, f"library:usage:pushed:{self._process}"]
+                try:
+                    taken = _PUSH.call(redis.batch(), keys, [self._number, PUSHED_SECONDS, MOST_FIELDS, *arguments])
+                except RedisAway:
+                    return False
+                if taken < 0:
+                    return False
+                self._batch = {}
+            return True
+
+    def _next_batch(self) -> bool:
+        if not self._batch:
+            with self._lock:
+                self._batch = dict(list(self._counts.items())[:_FIELDS_A_PUSH])
+                for field in self._batch:
+                    del self._counts[field]
+                self._number += 1
+                if not self._counts:
+                    self.changed.clear()
+        return bool(self._batch)
+
+
+def bind(app: Flask) -> None:
     """Counts from now on, in whichever application something is used."""
-    item_downloaded.connect(count_download)
+    app.extensions["library_tally"] = Tally()
+    item_viewed.connect(_count_view)
+    item_downloaded.connect(_count_download)
 
 
-def count_download(sender: object, item_id: int) -> None:
-    """Adds one, in a statement of its own: two at once are two."""
-    used = func.coalesce(ContentItem.usage_count, 0) + 1
-    db.session.execute(update(ContentItem).where(ContentItem.id == item_id).values(usage_count=used))
-    db.session.commit()
+def tally() -> Tally:
+    """The application's, of this process."""
+    kept: Tally = current_app.extensions["library_tally"]
+    return kept
+
+
+def name(event: Event, item_id: int, at: datetime) -> str:
+    """How a count is called in Redis."""
+    return f"{event} {item_id} {at.strftime(_HOUR)}"
+
+
+def parse(field: str) -> tuple[str, int, datetime] | None:
+    """Event, item and hour of a count; None for what is none of ours."""
+    try:
+        event, item_id, hour = field.split(" ")
+        return (event, int(item_id), datetime.strptime(hour, _HOUR)) if event in ("view", "download") else None
+    except ValueError:
+        return None
+
+
+def _count_view(sender: object, item_id: int) -> None:
+    tally().add("view", item_id)
+
+
+def _count_download(sender: object, item_id: int) -> None:
+    tally().add("download", item_id)

@@ -1,14 +1,18 @@
 """The one place where errors become JSON."""
 
 import logging
+import math
+import time
 import traceback
 
 from flask import Blueprint, Flask, Response, request
+from flask_limiter.errors import RateLimitExceeded
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.routing import RequestRedirect
 
 from library_server.errors import BodyTooLarge, LibraryError, Unavailable
+from library_server.extensions import limiter
 from library_server.web.responses import json_response
 
 log = logging.getLogger(__name__)
@@ -23,6 +27,7 @@ def handle_errors_of(blueprint: Blueprint) -> None:
         blueprint.register_error_handler(away, _database_away)
     for code in default_exceptions:  # by code, or a host's handler for the code would win over ours
         blueprint.register_error_handler(code, _http_error)
+    blueprint.register_error_handler(RateLimitExceeded, _limit_exceeded)
     blueprint.register_error_handler(Exception, _unexpected)
 
 
@@ -51,6 +56,23 @@ def _library_error(error: LibraryError) -> Response:
     if error.problems:
         payload["errors"] = [problem._asdict() for problem in error.problems]
     return json_response(payload, error.status, error.headers)
+
+
+def _limit_exceeded(error: RateLimitExceeded) -> Response:
+    reached = limiter.current_limit
+    seconds = max(math.ceil(reached.reset_at - time.time()), 1) if reached else 1
+    payload = {"message": "Rate limit exceeded. Please try again later.", "retry_after_seconds": seconds}
+    return json_response(payload, 429, {"Retry-After": str(seconds)})
+
+
+def tell_limits(response: Response) -> Response:
+    """The headers that say how many requests are left; for ``after_request``."""
+    limit = limiter.current_limit
+    if limit is not None:
+        response.headers["X-RateLimit-Limit"] = str(limit.limit.amount)
+        response.headers["X-RateLimit-Remaining"] = str(max(limit.remaining, 0))
+        response.headers["X-RateLimit-Reset"] = str(limit.reset_at)
+    return response
 
 
 def _http_error(error: HTTPException) -> Response:

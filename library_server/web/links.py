@@ -37,10 +37,20 @@ def file_url(path: str, audience: Audience = "all") -> str:
     url = f"{config.cdn_base_url}/content/{quote(path)}"
     if config.content_files_access == "public" and audience == "all":
         return url
-    step = max(config.signed_url_ttl // STEPS_PER_TTL, 1)
-    expires = str(math.ceil((time.time() + config.signed_url_ttl) / step) * step)
+    expires = str(_end(time.time()))
     signature = signing.sign(link_key(), audience, expires, path)
     return f"{url}?expires={expires}&signature={signature}" + ("&audience=editors" if audience == "editors" else "")
+
+
+def links_change_at(now: float) -> float:
+    """The second since 1970 from which `file_url` gives other links than now."""
+    return _end(now) - current_config().signed_url_ttl
+
+
+def _end(now: float) -> int:
+    ttl = current_config().signed_url_ttl
+    step = max(ttl // STEPS_PER_TTL, 1)
+    return math.ceil((now + ttl) / step) * step
 
 
 def check_link(path: str, arguments: Mapping[str, str]) -> Audience:

@@ -1,6 +1,7 @@
 """Responses: JSON with validators, and the preconditions that clients send back."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request
@@ -21,28 +22,52 @@ def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | 
     return response
 
 
-def revalidated(payload: Any, revision: str | None = None, status: int = 200) -> Response:
-    """`payload` as JSON with a strong ETag (RFC 9110 section 8.8.3), or 304 where the client has it already.
+@dataclass(frozen=True)
+class Page:
+    """The finished bytes of a JSON answer and its ETag, ``<revision>.<digest of the body>`` or the digest alone.
 
-    The ETag is ``"<revision>.<digest of the body>"``: the body of an item changes with every view that is counted,
-    its revision only when somebody edits it, and `expected_revisions` looks at that part alone.
+    The body of an item changes with every view that is counted, its revision only when somebody edits it, and
+    `expected_revisions` looks at that part alone.
     """
+
+    body: bytes
+    etag: str
+
+    def is_whole(self) -> bool:
+        """Whether the body is the one that the ETag was made for."""
+        return self.etag.rpartition(_ETAG_SEPARATOR)[2] == tag(self.body)
+
+
+def page(payload: Any, revision: str | None = None) -> Page:
+    """`payload` as JSON; `revision` is that of the one item that it shows."""
     body = json.encode(payload)
-    response = Response(body, status, mimetype="application/json")
+    return Page(body, f"{revision}{_ETAG_SEPARATOR}{tag(body)}" if revision else tag(body))
+
+
+def answer(page: Page, status: int = 200) -> Response:
+    """`page` with a strong ETag (RFC 9110 section 8.8.3), or 304 where the client has it already.
+
+    Raises PreconditionFailed.
+    """
+    response = Response(page.body, status, mimetype="application/json")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Authorization"
-    etag = f"{revision}{_ETAG_SEPARATOR}{tag(body)}" if revision else tag(body)
-    response.set_etag(etag)
+    response.set_etag(page.etag)
     if request.method in ("GET", "HEAD"):
         expected = expected_revisions()
-        if expected is not None and etag.split(_ETAG_SEPARATOR)[0] not in expected:
+        if expected is not None and page.etag.split(_ETAG_SEPARATOR)[0] not in expected:
             raise PreconditionFailed
-        if request.if_none_match.star_tag or request.if_none_match.contains_weak(etag):
+        if request.if_none_match.star_tag or request.if_none_match.contains_weak(page.etag):
             response.status_code = 304
             response.set_data(b"")
             del response.headers["Content-Type"], response.headers["Content-Length"]
     return response
+
+
+def revalidated(payload: Any, revision: str | None = None, status: int = 200) -> Response:
+    """`payload` as `page` and `answer` make it."""
+    return answer(page(payload, revision), status)
 
 
 def expected_revisions() -> frozenset[str] | None:

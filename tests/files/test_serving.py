@@ -777,11 +777,13 @@ def parts_of(answer):
     return found
 
 
+CHANGING = ("date", "server", "connection")
+
+
 def stable(headers):
-    """Headers by small names, without what changes from connection to connection."""
-    return {
-        name.lower(): value for name, value in headers.items() if name.lower() not in ("date", "server", "connection")
-    }
+    """Headers by small names, without what changes from request to request."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    return {name: lower[name] for name in lower if name not in CHANGING and not name.startswith("x-ratelimit-")}
 
 
 def leaks(answer):

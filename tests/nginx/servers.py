@@ -26,6 +26,7 @@ GUIDE = Path(__file__).parent / "guide.conf"
 WAIT_SECONDS = 20
 Config = Callable[[int, Path], str]  # what stands in the http block of an nginx with this port and this access log
 OF_THE_CONNECTION = {"date", "server", "connection", "keep-alive"}
+OF_THE_LIMITS = "x-ratelimit-"  # which nginx does not pass on with files
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class Server:
             connection.endheaders(body)
             response = connection.getresponse()
             found = sorted((name.lower(), _in_order(name, value)) for name, value in response.getheaders())
-            kept = [(name, value) for name, value in found if name not in OF_THE_CONNECTION]
+            kept = [
+                (name, value)
+                for name, value in found
+                if name not in OF_THE_CONNECTION and not name.startswith(OF_THE_LIMITS)
+            ]
             return Answer(response.status, kept, response.read())
         finally:
             connection.close()

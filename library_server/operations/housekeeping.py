@@ -1,0 +1,84 @@
+"""What a serving process does beside its requests: counts go their way, and writes of others end what is cached."""
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from flask import Flask, current_app
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from library_server.config import current_config
+from library_server.extensions import db
+from library_server.shared.redis import RedisAway, redis
+from library_server.usage.counting import tally
+from library_server.usage.flushing import flush
+
+log = logging.getLogger(__name__)
+
+PUSH_SECONDS = 0.25  # a count waits so long for others before Redis is asked
+_TICK_SECONDS = 0.25
+_NEWS = text("DELETE FROM library_change")
+
+
+def start_once() -> None:
+    """Starts the thread of this process, unless it runs or has nothing to do. For ``before_request``: after a fork."""
+    config, app = current_config(), current_app._get_current_object()  # type: ignore[attr-defined]
+    if app.extensions.get("library_housekeeper") == os.getpid():
+        return
+    app.extensions["library_housekeeper"] = os.getpid()
+    if config.usage_flush_seconds or config.cache_poll_seconds:
+        threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
+
+
+def look_for_changes() -> None:
+    """Ends what is cached if somebody has written to the catalogue since the last look, on any server.
+
+    The notes are taken away only when that was done; so a server that cannot tell Redis stops using it, and so does
+    every other that looks.
+    """
+    try:
+        if db.session.execute(_NEWS).rowcount:  # type: ignore[attr-defined]
+            redis.gate.forget()
+        if redis.gate.forgets:
+            db.session.rollback()
+        else:
+            db.session.commit()
+    finally:
+        db.session.remove()
+
+
+def _keep_house(app: Flask) -> None:
+    with app.app_context():
+        config = current_config()
+    jobs: list[tuple[float, Callable[[], object]]] = [
+        (PUSH_SECONDS, _push),
+        (config.usage_flush_seconds, flush),
+        (config.cache_poll_seconds, look_for_changes),
+    ]
+    due = [time.monotonic() + seconds * random.random() for seconds, _ in jobs]  # noqa: S311 (no secret)
+    while True:
+        time.sleep(_TICK_SECONDS)
+        for number, (seconds, job) in enumerate(jobs):
+            if seconds and time.monotonic() >= due[number]:
+                due[number] = time.monotonic() + seconds
+                _do(app, job)
+
+
+def _push() -> None:
+    if tally().changed.is_set():
+        tally().push()
+
+
+def _do(app: Flask, job: Callable[[], object]) -> None:
+    """One job. Whatever goes wrong is tried again the next time."""
+    try:
+        with app.app_context():
+            job()
+    except (SQLAlchemyError, RedisAway) as error:
+        log.debug("%s waits for a server (%s)", job.__name__, type(error).__name__)
+    except Exception:
+        log.exception("%s failed", job.__name__)

@@ -1,0 +1,99 @@
+"""Where Flask-Limiter keeps its counters: in the shared Redis under the contract's keys, else in the process."""
+
+from flask import current_app, g
+from limits.storage import MemoryStorage, Storage
+from limits.storage.base import SlidingWindowCounterSupport
+
+from library_server.shared.redis import RedisAway, Script, redis
+
+# A sliding window counter: the window before counts for as much of it as the sliding window still covers. The clock is
+# Redis', one for all. Returns: allowed, count of the window before, of this one, and milliseconds left of this one.
+_HIT = Script("""
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000, tonumber(ARGV[3])
+local number = math.floor(now / window)
+local left = (number + 1) * window - now
+local kept = redis.call('HMGET', KEYS[1], 'window', 'before', 'count')
+local before, count = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+if tonumber(kept[1]) == number - 1 then
+  before, count = count, 0
+elseif tonumber(kept[1]) ~= number then
+  before, count = 0, 0
+end
+if before * left / window + count + cost > limit then
+  return {0, before, count, left}
+end
+redis.call('HSET', KEYS[1], 'window', number, 'before', before, 'count', count + cost)
+redis.call('PEXPIRE', KEYS[1], left + window)
+return {1, before, count + cost, left}
+""")
+
+
+class SharedStorage(Storage, SlidingWindowCounterSupport):
+    """A storage of the `limits` library that counts and tells in one round trip.
+
+    Keys are ``rate_limit:<user_id>:<endpoint or name of a shared limit>:<the limit>``.
+    """
+
+    STORAGE_SCHEME = ["library"]  # noqa: RUF012 (the library's own declaration)
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What this storage may raise."""
+        return RedisAway
+
+    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Whether `amount` more are allowed within `expiry` seconds; they are then counted."""
+        try:
+            allowed, before, count, left = _HIT.call(redis.batch(), [_named(key)], [limit, expiry, amount])
+        except RedisAway:
+            return _in_process().acquire_sliding_window_entry(key, limit, expiry, amount)
+        g.library_windows = g.get("library_windows", {}) | {key: (before, left / 1000, count, left / 1000)}
+        return bool(allowed)
+
+    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        """The counts of the window before and of this one, each with the seconds for which it still counts."""
+        told: dict[str, tuple[int, float, int, float]] = g.get("library_windows", {})
+        return told[key] if key in told else _in_process().get_sliding_window(key, expiry)
+
+    def clear_sliding_window(self, key: str, expiry: int) -> None:
+        """See `incr`."""
+        raise NotImplementedError
+
+    def check(self) -> bool:
+        """It always works: in Redis or in the process."""
+        return True
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """As all below: only sliding windows are counted."""
+        raise NotImplementedError
+
+    def get(self, key: str) -> int:
+        """See `incr`."""
+        raise NotImplementedError
+
+    def get_expiry(self, key: str) -> float:
+        """See `incr`."""
+        raise NotImplementedError
+
+    def clear(self, key: str) -> None:
+        """See `incr`."""
+        raise NotImplementedError
+
+    def reset(self) -> int | None:
+        """See `incr`."""
+        raise NotImplementedError
+
+
+def _named(key: str) -> str:
+    """From the library's ``LIMITER/<user_id>/<endpoint>/<limit…>``."""
+    _, user_id, endpoint, limit = key.split("/", 3)
+    return f"rate_limit:{user_id}:{endpoint}:{limit}"
+
+
+def _in_process() -> MemoryStorage:
+    if "library_limits" not in current_app.extensions:
+        current_app.extensions["library_limits"] = MemoryStorage()
+    storage: MemoryStorage = current_app.extensions["library_limits"]
+    return storage

@@ -1,0 +1,175 @@
+"""Answers kept in Redis as finished bytes: a hit costs no query and no JSON.
+
+An entry counts under the generation that it was built in. Whoever changes the library makes a new one (`forget`), which
+ends all entries at once, on every worker and replica, and deletes nothing.
+"""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from flask import Response, current_app, request
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError, TimeoutError
+
+from library_server.config import Config, current_config
+from library_server.extensions import cache, db
+from library_server.lib.digests import tag
+from library_server.shared.cache import expect
+from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, redis
+from library_server.version import __version__
+from library_server.web import links
+from library_server.web.responses import Page, answer
+
+JITTER = 0.1  # of CACHE_TTL, so that what was cached together is not rebuilt together
+GRACE_SECONDS = 30  # an entry past its time is served on while one caller rebuilds it
+LOCK_SECONDS = 5
+_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.02
+
+Build = Callable[..., Page]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page, and the second since 1970 at which it wants to be rebuilt."""
+
+    page: Page
+    fresh_until: int
+
+
+def cached(key_of: Callable[..., str | None]) -> Callable[[Build], Callable[..., Response]]:
+    """A decorator for the view that builds a Page: under ``key_of(**view arguments)`` it is kept; None: not at all.
+
+    Below a guard, the entry is fetched in the round trip in which the guard asks Redis.
+    """
+
+    def decorate(build: Build) -> Callable[..., Response]:
+        def prefetch(**arguments: Any) -> None:
+            key = _key(key_of, arguments)
+            if key is not None:
+                expect(GENERATION, key)
+
+        @wraps(build)
+        def view(**arguments: Any) -> Response:
+            key = _key(key_of, arguments)
+            return answer(build(**arguments) if key is None else _through(key, lambda: build(**arguments)))
+
+        view.library_prefetch = prefetch  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def query_key(schema: type[BaseModel]) -> Callable[..., str | None]:
+    """The key of a list, search or facet: a digest of the route, its arguments and the query that `schema` knows.
+
+    What editors alone may see (``active``) is not kept, so that every entry is for everybody who is signed in.
+    """
+
+    def key_of(**arguments: Any) -> str | None:
+        query = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
+        if query.pop("active", "true") != "true":
+            return None
+        told = repr([request.endpoint, sorted(arguments.items()), sorted(query.items())])
+        return f"search_cache:{hashlib.sha256(told.encode(errors='surrogatepass')).hexdigest()[:32]}"
+
+    return key_of
+
+
+def forget(*_: object, **__: object) -> None:
+    """Ends every entry. Connected to the signals of what is cached."""
+    redis.gate.forget()
+
+
+def _key(key_of: Callable[..., str | None], arguments: dict[str, Any]) -> str | None:
+    return key_of(**arguments) if current_config().cache_ttl else None
+
+
+def _through(key: str, build: Callable[[], Page]) -> Page:
+    generation = _generation()
+    if generation is None:
+        return build()
+    entry = _read(key, generation)
+    if entry is not None and time.time() < entry.fresh_until:
+        return entry.page
+    lock = f"library:lock:{key}"
+    if not cache.add(lock, b"1", LOCK_SECONDS):
+        page = entry.page if entry is not None else _wait_for(key, generation)
+        return page or build()
+    try:
+        page = build()
+        _keep(key, generation, page)
+    except (DBAPIError, TimeoutError):
+        if entry is None:
+            raise
+        db.session.rollback()
+        return entry.page
+    finally:
+        cache.delete(lock)
+    return page
+
+
+def _generation() -> str | None:
+    """What entries must carry to count now; None while nothing in Redis can be trusted or kept.
+
+    Servers with other settings or of another version build other pages.
+    """
+    generation = cache.get(GENERATION)
+    if redis.gate.forgets:
+        return None
+    if generation is None or not generation.isdigit():
+        try:
+            batch = redis.batch()
+            batch.add("SET", GENERATION, time.time_ns(), "EX", GENERATION_SECONDS, *([] if generation else ["NX"]))
+            generation = batch.add("GET", GENERATION).get()
+        except RedisAway:
+            return None
+    if generation is None or not generation.isdigit():
+        return None
+    return f"{generation.decode()}.{_fingerprint()}"
+
+
+def _fingerprint() -> str:
+    kept: dict[Config, str] = current_app.extensions.setdefault("library_fingerprint", {})
+    config = current_config()
+    if config not in kept:
+        told = (__version__, config.cdn_base_url, config.content_files_access, config.signed_url_ttl, links.link_key())
+        kept[config] = tag(repr(told).encode())
+    return kept[config]
+
+
+def _read(key: str, generation: str) -> Entry | None:
+    """The entry; None for none, an old one, and whatever else may stand there."""
+    value = cache.get(key)
+    if not isinstance(value, bytes):
+        return None
+    head, _, body = value.partition(b"\n")
+    words = head.decode("ascii", "replace").split(" ")
+    if len(words) != 3 or words[0] != generation or not words[1].isdigit():
+        return None
+    page = Page(body, words[2])
+    return Entry(page, int(words[1])) if page.is_whole() else None
+
+
+def _keep(key: str, generation: str, page: Page) -> None:
+    now = time.time()
+    fresh_until = int(now + current_config().cache_ttl * random.uniform(1 - JITTER, 1))  # noqa: S311 (no secret)
+    seconds = int(min(fresh_until + GRACE_SECONDS, links.links_change_at(now)) - now)
+    if seconds >= 1:
+        head = f"{generation} {fresh_until} {page.etag}\n".encode()
+        cache.set(key, head + page.body, seconds)
+
+
+def _wait_for(key: str, generation: str) -> Page | None:
+    """What another caller is building."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+        entry = _read(key, generation)
+        if entry is not None:
+            return entry.page
+    return None
