@@ -254,13 +254,13 @@ def run_sql(url: str, statement: str, parameters: Any = None) -> list[dict[str, 
         return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 
-# To delete a few rows is quicker than to truncate a table; whoever refers to others goes first.
+# To delete a few rows is quicker than to truncate a table; whoever refers to others goes first, and the notes of changes last.
 _EMPTY_TABLES = """
 DO $$
 DECLARE
   one record;
   many boolean;
-  referred text[] := ARRAY['learning_sessions', 'child', 'content_library', 'parent'];
+  referred text[] := ARRAY['learning_sessions', 'child', 'content_library', 'parent', 'library_change'];
 BEGIN
   FOR one IN SELECT tablename AS name FROM pg_tables
              WHERE schemaname = 'public' AND tablename <> 'library_alembic_version'

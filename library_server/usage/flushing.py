@@ -1,12 +1,13 @@
 """Taking counts from Redis to PostgreSQL, each exactly once.
 
-The counts are renamed to a batch with an id, in one step; the batch is written together with its id; then it is removed,
-if it is still that one. Whoever crashes on the way leaves a batch that the next one finds, and an id that says whether
-it was written.
+The counts are renamed to a batch with an id, in one step; the batch is written together with its id; then it is
+removed, if it is still that one. Whoever crashes on the way leaves a batch that the next one finds, and an id that says
+whether it was written.
 """
 
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,10 +90,8 @@ def flush() -> Flushed:
         _report_hours(utc_now())
         return flushed
     finally:
-        try:
+        with suppress(RedisAway):  # then it expires
             _UNLOCK.call(redis.batch(), [LOCK], [holder])
-        except RedisAway:
-            pass  # it expires
 
 
 def _flush_batch() -> Flushed:

@@ -56,7 +56,7 @@ def by_item(days: Days, most: int | None = None) -> list[tuple[ContentItem | Non
     )
     statement = (
         select(ContentItem, used.c.content_id, used.c.views, used.c.downloads)
-        .outer_join_from(used, ContentItem, ContentItem.id == used.c.content_id)
+        .outerjoin_from(used, ContentItem, ContentItem.id == used.c.content_id)
         .order_by((used.c.views + used.c.downloads).desc(), used.c.content_id)
     )
     rows = db.session.execute(statement).all()
