@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from library_server.accounts import tokens
 from library_server.actor import Kind
 from library_server.catalog import importing
+from library_server.catalog.manifests import ManifestError
 from library_server.config import current_config
 from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
@@ -100,7 +101,7 @@ def import_items(manifest: Path, files: Path | None, update: bool, dry_run: bool
     try:
         with click.progressbar(length=length, label=f"Reading {manifest.name}", file=sys.stderr) as bar:
             report = importing.import_manifest(manifest, files, update=update, dry_run=dry_run, progress=bar.update)
-    except importing.ManifestError as error:
+    except ManifestError as error:
         raise click.ClickException(str(error)) from None
     for line, sentence in sorted(report.problems)[:SHOWN]:
         click.echo(f"line {line}: {sentence}")
