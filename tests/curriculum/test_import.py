@@ -92,6 +92,19 @@ def test_twice_adds_nothing_and_update_changes_what_differs(kind: Kind, run: Any
 
 @one_shape
 @every_kind
+def test_an_empty_cell_is_the_null_that_the_api_stores(kind: Kind, run: Any, create: Any, sql: Any) -> None:
+    create(kind)
+    before = sql(f"SELECT * FROM {kind.table}")
+    assert run(kind, dict.fromkeys(kind.whole, "") | kind.least, update=True) == Report(rows=1, unchanged=1)
+    run(kind, dict.fromkeys(kind.whole, "") | kind.least | _another(kind))
+    nulls = ", ".join(f"{name} IS NULL AS {name}" for name in kind.whole)
+    made, imported = sql(f"SELECT {nulls} FROM {kind.table} ORDER BY id")
+    assert made == imported
+    assert sql(f"SELECT * FROM {kind.table} WHERE id = 1") == before
+
+
+@one_shape
+@every_kind
 def test_a_row_is_known_by_its_whole_key(kind: Kind, run: Any, sql: Any) -> None:
     rows = [kind.least] + [
         kind.least | {name: 77 if isinstance(kind.whole[name], int) else "other"} for name in KEYS[kind.path]
