@@ -1,7 +1,11 @@
 """One row: made, read, replaced, changed and deleted, alike for all three resources."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 
+import psycopg2
 import pytest
 
 from library_server.curriculum.services import curriculum_changed
@@ -114,6 +118,25 @@ def test_two_editors_at_one_row_are_told(kind, client, as_parent, create):
     known = client.get(path, headers=as_parent | {"If-None-Match": now})
     assert (known.status_code, known.get_data()) == (304, b"")
     assert client.delete(path, headers=as_parent | {"If-Match": f'"x", {now}'}).status_code == 200
+
+
+@one_shape
+@every_kind
+def test_who_waited_for_another_editor_is_told_too(kind, app, client, as_parent, create, database_url):
+    create(kind)
+    path, name = f"{kind.path}/1", kind.required[0]
+    known = as_parent | {"If-Match": client.get(path, headers=as_parent).headers["ETag"]}
+    requests = [("PATCH", {}), ("PUT", kind.least), ("DELETE", None)]
+    with ThreadPoolExecutor() as pool, closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute(f"UPDATE {kind.table} SET {name} = '9'")
+        waiting = [
+            pool.submit(app.test_client().open, path, method=method, json=body, headers=known)
+            for method, body in requests
+        ]
+        time.sleep(0.5)
+        assert not any(answer.done() for answer in waiting)
+        other.commit()
+        assert [answer.result(30).status_code for answer in waiting] == [412] * 3
 
 
 @every_kind
