@@ -46,6 +46,7 @@ def test_what_an_editor_makes_is_answered_stored_and_read(kind, client, as_paren
     assert get(f"{kind.path}/")[kind.many] == [row]
 
 
+@one_shape
 @every_kind
 def test_what_is_not_named_is_null(kind, client, as_parent):
     row = client.post(kind.path, json=kind.least, headers=as_parent).get_json()[kind.one]
@@ -102,6 +103,7 @@ def test_delete_is_for_good(kind, client, as_parent, create, sql):
             assert response.get_json() == {"message": f"{kind.noun} not found"}
 
 
+@one_shape
 @every_kind
 def test_two_editors_at_one_row_are_told(kind, client, as_parent, create):
     create(kind, **kind.whole)
@@ -139,6 +141,7 @@ def test_who_waited_for_another_editor_is_told_too(kind, app, client, as_parent,
         assert [answer.result(30).status_code for answer in waiting] == [412] * 3
 
 
+@one_shape
 @every_kind
 def test_caches_hear_of_every_change_after_its_commit(kind, client, as_parent, create, sql):
     heard = []
