@@ -234,25 +234,6 @@ def make_child(sql: Callable[..., Any], parent: int, age: int = 5) -> int:
     )
 
 
-# Found by these tests and not mended yet: each entry goes with its defect.
-KNOWN_DEFECTS = (
-    "test_a_good_value_is_stored_and_answered_as_it_was_sent",
-    "test_a_database_that_goes_for_good_in_the_middle_leaves_nothing_that_a_sweep_does_not_find",
-    "test_a_client_that_vanishes_past_the_limit_is_no_error_of_ours",
-    "test_a_file_goes_only_after_its_row",
-    "test_a_disk_that_is_full_to_the_last_byte_is_told_and_leaves_nothing",
-    "test_a_full_content_disk_is_told_and_leaves_nothing",
-    "test_a_dry_run_finds_what_stands_in_a_file_s_way",
-    "test_behind_nginx_the_ranges_are_nginxs",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.name.partition("[")[0] in KNOWN_DEFECTS:
-            item.add_marker(pytest.mark.xfail(reason="a known defect, not mended yet", strict=False))
-
-
 _CONNECTIONS: dict[str, Any] = {}
 
 

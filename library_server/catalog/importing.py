@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 
@@ -37,7 +36,6 @@ TIMES = ("created_at", "updated_at")
 MAX_DIFFERENCES = 100
 BATCH_ROWS = 5_000
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
-_COMPARE_BYTES = 64 * 1024
 
 
 def import_manifest(
@@ -66,7 +64,7 @@ def import_manifest(
             _create_staging(table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:
                 header, rows = read(table, lines, report, progress)
-                for batch in _batches(row for row in rows if _bring(table, row, files, dry_run, copied, report)):
+                for batch in _batches(row for row in rows if _bring_file(table, row, files, dry_run, copied, report)):
                     _stage(table, batch)
             changeable = [name for name in header if update and name not in table.key]
             if dry_run:
@@ -88,47 +86,29 @@ def import_manifest(
     return report
 
 
-def _bring(table: Table, row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:
-    if table.file is None:
-        return True
-    return _bring_file(Row(row.line, {"file_path": row.values[table.file]}), files, dry_run, copied, report)
-
-
-def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:
+def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:
     """Copies the row's file; False, and a problem noted, when there is none to copy or another file has its path."""
-    path = row.values["file_path"]
+    path = row.values.get(table.file)
     if files is None or path is None:
         return True
     try:
         LocalStorage(files).stat(path)
     except FileMissing:
-        report.problems.append((row.line, f"file_path: there is no file {path} in the folder of files"))
+        report.problems.append((row.line, f"{table.file}: there is no file {path} in the folder of files"))
         return False
     try:
         if dry_run:
-            _refuse_other_bytes(path, files / path)
+            storage.content().fits(path, files / path)
         elif storage.content().put(path, files / path):
             copied.append(path)
             report.files += 1
     except FileMissing:
-        report.problems.append((row.line, f"file_path: {path} leaves the content folder by a symbolic link"))
+        report.problems.append((row.line, f"{table.file}: {path} leaves the content folder by a symbolic link"))
         return False
     except PathTaken:
-        report.problems.append((row.line, f"file_path: another file is {path} in the content folder already"))
+        report.problems.append((row.line, f"{table.file}: another file is {path} in the content folder already"))
         return False
     return True
-
-
-def _refuse_other_bytes(path: str, source: Path) -> None:
-    """Raises PathTaken where `Storage.put` would."""
-    try:
-        with storage.content().open(path) as there, source.open("rb") as new:
-            while (chunk := new.read(_COMPARE_BYTES)) == there.read(_COMPARE_BYTES):
-                if not chunk:
-                    return
-    except FileMissing:
-        return
-    raise PathTaken(path)
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -151,14 +131,13 @@ def _stage(table: Table, batch: Sequence[Row]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for row in batch:
-        writer.writerow([row.line, *(_staged(table, name, row.values[name]) for name in table.columns)])
+        told = {
+            name: json.encode(row.values[name]).decode() for name in table.json_columns if row.values[name] is not None
+        }
+        writer.writerow([row.line, *(row.values | told).values()])
     buffer.seek(0)
     cursor = db.session.connection().connection.cursor()
     cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", buffer)
-
-
-def _staged(table: Table, name: str, value: Any) -> Any:
-    return json.encode(value).decode() if value is not None and table.types[name] == "json" else value
 
 
 def _compare(table: Table, changeable: Sequence[str]) -> Iterator[Difference]:

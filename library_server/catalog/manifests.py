@@ -25,7 +25,8 @@ class ManifestError(Exception):
 class Table:
     """A table that manifests fill. A row is known again by `key`, so that a manifest can be imported twice.
 
-    `parse` makes the columns' values of what a row names, or raises InvalidInput; `changed` tells whoever keeps copies.
+    `parse` makes the values of all columns, in their order, of what a row names, or raises InvalidInput; `changed`
+    tells whoever keeps copies.
     """
 
     model: type[Base]
@@ -36,7 +37,7 @@ class Table:
     parse: Callable[[dict[str, Any]], dict[str, Any]]
     changed: Callable[[], object]
     words: tuple[str, ...] = ()  # JSON columns that may be written as words between semicolons
-    file: str | None = None  # the column that names a file of the content folder
+    file: str = ""  # the column, if any, that names a file of the content folder
     starts_with: Mapping[str, int] = field(default_factory=dict)  # further columns of a new row
 
     @cached_property
@@ -48,6 +49,11 @@ class Table:
             name: next((told for python, told in known.items() if isinstance(kind, python)), "text")
             for name, kind in kinds.items()
         }
+
+    @cached_property
+    def json_columns(self) -> tuple[str, ...]:
+        """The columns that hold JSON."""
+        return tuple(name for name in self.columns if self.types[name] == "json")
 
 
 class Difference(NamedTuple):
@@ -129,7 +135,7 @@ def _rows(
 def _parse(table: Table, header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         raise InvalidInput(f"has {len(cells)} cells, the first line has {len(header)}")
-    if any("\0" in cell for cell in cells):
+    if "\0" in "".join(cells):
         raise InvalidInput("must not contain NUL")
     given = {name: _cell(table, name, cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()}
     if missing := [name for name in table.key if name not in given]:

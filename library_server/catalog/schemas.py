@@ -79,7 +79,7 @@ class ContentDraft(ContentChange):
 
     def values(self) -> dict[str, Any]:
         """Every column an editor may set, as it is stored."""
-        return {name: _stored(name, getattr(self, name)) for name in type(self).model_fields}
+        return {name: _stored(name, value) for name, value in self}
 
 
 _EMPTY: dict[str, Any] = {

@@ -21,7 +21,7 @@ def _table(resource: Resource) -> Table:
         parse=lambda given: from_object(resource.draft, given).values(),
         changed=partial(curriculum_changed.send, name=resource.name, row_id=None),
         words=WORDS,
-        file=AUDIO if AUDIO in columns else None,
+        file=AUDIO if AUDIO in columns else "",
     )
 
 

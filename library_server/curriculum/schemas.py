@@ -32,7 +32,7 @@ class Draft(Change):
 
     def values(self) -> dict[str, Any]:
         """Every column an editor may set, as it is stored."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        return dict(self)
 
 
 class LessonChange(Change):

@@ -89,23 +89,26 @@ def _both_or_neither(received: Received, draft: Mapping[str, Any] | None) -> Ite
     """Puts the file, and takes it back when what follows fails. After a crash the intent tells ``sweep`` the same."""
     stem = filenames.slug((draft or {}).get("title") or Path(received.original_filename).stem)
     folder, digest = _folder(received.extension), received.sha256
-    path = f"{folder}/{stem}-{digest[:8]}.{received.extension}"
-    intent = _intent(digest)
+    intent, placed = _intent(digest), None
     try:
-        if draft is not None:
-            intent.write_text(path)
-        if not _put(path, received):  # other bytes with the same eight digits
-            path = f"{folder}/{stem}-{digest[8:]}-{digest[:8]}.{received.extension}"
-            intent.write_text(path)
-            storage.content().put(path, received.path, give_away=True)
+        for unique in ("", f"-{digest[8:]}"):  # other bytes may have the same eight digits
+            path = f"{folder}/{stem}{unique}-{digest[:8]}.{received.extension}"
+            if draft is not None:
+                intent.write_text(path)
+            if _put(path, received):
+                placed = path
+                break
+        else:
+            raise PathTaken(path)
         yield path
     except BaseException:
         db.session.rollback()
-        if not is_file_used(path):  # what failed may have been a listener, after the row was there
-            storage.content().remove(path)
-        raise
-    finally:
+        # What failed may have been a listener, after the row was there. While nobody can tell, the intent stays.
+        if placed and not is_file_used(placed):
+            storage.content().remove(placed)
         intent.unlink(missing_ok=True)
+        raise
+    intent.unlink(missing_ok=True)
 
 
 def _intent(sha256: str) -> Path:

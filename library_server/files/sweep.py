@@ -47,11 +47,12 @@ def sweep(older_than_seconds: int, verify: bool = False) -> Report:
 def _take_back_uploads(before: float, report: Report) -> None:
     """An upload that crashed between its file and its item: the file goes, unless an item has come to use it."""
     for intent in _older(Path(current_config().uploads_storage_path), f"{INTENT_PREFIX}*", before):
-        take_turns(intent.name.removeprefix(INTENT_PREFIX))
+        digest = intent.name.removeprefix(INTENT_PREFIX)
+        take_turns(digest)
         path = intent.read_text() if intent.exists() else ""  # the upload may have come back meanwhile
-        with suppress(IsADirectoryError):  # whatever stands in the place of an intent
-            if path and not is_file_used(path) and storage.content().remove(path):
-                report.uploads_taken_back += 1
+        with suppress(FileMissing):
+            if path and _digest(path) == digest and not is_file_used(path):
+                report.uploads_taken_back += storage.content().remove(path)
         intent.unlink(missing_ok=True)
         db.session.commit()
 

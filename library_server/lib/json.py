@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-_MOST_DIGITS = 4000  # Python refuses to convert some more
-
 
 class NotJson(ValueError):
     """The bytes are not JSON that we accept."""
@@ -38,7 +36,10 @@ def decode_stored(text: str) -> Any:
 
 
 def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) < _MOST_DIGITS else float(digits)
+    try:
+        return int(digits)
+    except ValueError:  # Python takes 4300 digits
+        return float(digits)
 
 
 def decode(data: bytes) -> Any:

@@ -37,6 +37,9 @@ class Storage(Protocol):
         Raises PathTaken when other bytes are, FileMissing for a path that leaves the folder, OSError from the disk.
         """
 
+    def fits(self, path: str, source: Path) -> bool:
+        """What `put` would return or raise for these, and nothing is written."""
+
     def remove(self, path: str) -> bool:
         """Removes the file; False when there is none. Raises OSError."""
 

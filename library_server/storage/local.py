@@ -63,11 +63,20 @@ class LocalStorage:
             if not (give_away and _link(source, target)):
                 _copy(source, target)
         except FileExistsError:
-            if target.is_symlink() or not filecmp.cmp(source, target, shallow=False):
-                raise PathTaken(path) from None
+            _refuse_other_bytes(target, source)
             return False
         _sync_folder(target.parent)
         return True
+
+    def fits(self, path: str, source: Path) -> bool:
+        """See `Storage.fits`."""
+        target = self._locate(path)
+        if not next(folder for folder in target.parents if folder.exists()).is_dir():
+            raise PathTaken(path)
+        if not os.path.lexists(target):
+            return True
+        _refuse_other_bytes(target, source)
+        return False
 
     def remove(self, path: str) -> bool:
         """See `Storage.remove`."""
@@ -104,6 +113,11 @@ class LocalStorage:
         except (OSError, RuntimeError):  # links in a circle
             raise FileMissing from None
         return target
+
+
+def _refuse_other_bytes(target: Path, source: Path) -> None:
+    if target.is_symlink() or not filecmp.cmp(source, target, shallow=False):
+        raise PathTaken(target.name)
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -18,9 +18,10 @@ from library_server.storage.base import Stat, Storage
 
 Tree = Literal["content", "assets"]
 
-# Nothing in a file may run or reach out, were it opened as a page of its own. A PDF has no sandbox, because browsers
-# then refuse to show it.
+# Nothing in a file may run or reach out, were it opened as a page of its own. What a browser shows in a player or a
+# viewer of its own has no sandbox: it would refuse to.
 _SHOW_ONLY = "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+_PLAY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
 _SHOW_PDF = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
 
 _WEEK, _YEAR = 7 * 86_400, 365 * 86_400
@@ -45,8 +46,8 @@ class FileResponse(Response):
 def file_response(tree: Tree, storage: Storage, path: str, attachment: str | None = None) -> FileResponse:
     """The file as the request's method, conditions and ranges want it (RFC 9110, sections 13 and 14).
 
-    With USE_X_ACCEL_REDIRECT the answer names the file, and nginx sends it or the ranges of it. Raises FileMissing,
-    PreconditionFailed, RangeNotSatisfiable.
+    With USE_X_ACCEL_REDIRECT the answer to a GET names the file, and nginx sends it or the ranges of it. Raises
+    FileMissing, PreconditionFailed, RangeNotSatisfiable.
     """
     stat = storage.stat(path)
     headers = _headers(tree, path, stat, attachment)
@@ -54,11 +55,13 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
         kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options")
         return FileResponse(status=304, headers={name: headers[name] for name in kept})
     spans = _spans(headers["ETag"], stat)
-    if current_config().use_x_accel_redirect:
+    if request.method == "HEAD":
+        response = FileResponse(status=200, headers=headers | {"Content-Length": str(stat.size)})
+    elif current_config().use_x_accel_redirect and _nginx_agrees(spans):
+        if spans is None:
+            del headers["Accept-Ranges"]  # nginx says it with a whole file, and not with a part
         headers["X-Accel-Redirect"] = f"/_library/{tree}/{quote(path)}"
         response = FileResponse(status=200, headers=headers)
-    elif request.method == "HEAD":
-        response = FileResponse(status=200, headers=headers | {"Content-Length": str(stat.size)})
     else:
         response = _send(storage.open(path), headers, stat.size, spans)
     response.from_the_first_byte = request.method == "GET" and (spans is None or spans[0].start == 0)
@@ -76,7 +79,7 @@ def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[
         "Accept-Ranges": "bytes",
         "Cache-Control": _caching(tree, path),
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": _SHOW_PDF if extension == "pdf" else _SHOW_ONLY,
+        "Content-Security-Policy": _policy(media_type),
     }
     if tree == "content":
         headers["Cross-Origin-Resource-Policy"] = "same-site"
@@ -85,6 +88,12 @@ def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[
     elif media_type == media_types.UNKNOWN:
         headers["Content-Disposition"] = "attachment"
     return headers
+
+
+def _policy(media_type: str) -> str:
+    if media_type == "application/pdf":
+        return _SHOW_PDF
+    return _PLAY if media_type.startswith(("audio/", "video/")) else _SHOW_ONLY
 
 
 def _caching(tree: Tree, path: str) -> str:
@@ -100,12 +109,12 @@ def _evaluate(etag: str, modified: int) -> int:
     if "If-Match" in request.headers:
         if not (request.if_match.star_tag or request.if_match.is_strong(bare)):
             raise PreconditionFailed("Precondition failed")
-    elif (unmodified := _date("If-Unmodified-Since")) and modified > unmodified:
+    elif (unmodified := _date("If-Unmodified-Since")) is not None and modified > unmodified:
         raise PreconditionFailed("Precondition failed")
     if "If-None-Match" in request.headers:
         return 304 if request.if_none_match.star_tag or request.if_none_match.contains_weak(bare) else 200
     since = _date("If-Modified-Since")
-    return 304 if since and modified <= since else 200
+    return 304 if since is not None and modified <= since else 200
 
 
 def _date(header: str) -> float | None:
@@ -124,6 +133,12 @@ def _spans(etag: str, stat: Stat) -> list[Span] | None:
         return ranges.parse(request.headers.get("Range"), stat.size)
     except ranges.Unsatisfiable:
         raise RangeNotSatisfiable(stat.size) from None
+
+
+def _nginx_agrees(spans: list[Span] | None) -> bool:
+    """Whether nginx sends what we would. It counts a date beside If-Match, and more ranges than we do."""
+    ranges_agree = len(spans) == 1 if spans else "Range" not in request.headers
+    return ranges_agree and not ("If-Match" in request.headers and "If-Unmodified-Since" in request.headers)
 
 
 def _range_still_counts(etag: str, modified: int) -> bool:

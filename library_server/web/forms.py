@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,5 +118,6 @@ def _parse(parser: FormDataParser, largest_file: int) -> Form:
 def _discard_rest() -> None:
     """Reads on for a while, because a client that is still sending does not see an answer before it is done."""
     source, left = request.environ["wsgi.input"], _DISCARD_AT_MOST
-    while left > 0 and (data := source.read(min(_DISCARD_BYTES, left))):
-        left -= len(data)
+    with suppress(OSError, ParseException):  # a client that goes, or breaks its chunks, needs no answer
+        while left > 0 and (data := source.read(min(_DISCARD_BYTES, left))):
+            left -= len(data)

@@ -1,5 +1,6 @@
 """Inputs: query strings and JSON bodies, read into schemas; what is wrong is said field by field."""
 
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from flask import request
@@ -96,14 +97,21 @@ def load_body(schema: type[Schema]) -> Schema:
 
 def from_object(schema: type[Schema], given: dict[str, Any]) -> Schema:
     """`given` as `schema`. Raises InvalidInput: missing fields first, then unexpected ones, then wrong values."""
-    required = [name for name, field in schema.model_fields.items() if field.is_required()]
+    required, known = _fields(schema)
     missing = [name for name in required if given.get(name) is None]
     if missing:
         raise InvalidInput(f"Missing required fields: {', '.join(missing)}")
-    unexpected = [name[:_MAX_NAME_LENGTH] for name in given if name not in schema.model_fields]
-    if unexpected:
+    if not given.keys() <= known:
+        unexpected = [name[:_MAX_NAME_LENGTH] for name in given if name not in known]
         raise InvalidInput(f"Unexpected fields: {', '.join(unexpected[:_MAX_PROBLEMS])}")
     return _validated(schema, given)
+
+
+@cache
+def _fields(schema: type[BaseModel]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names that `schema` requires, and all that it knows."""
+    fields = schema.model_fields
+    return tuple(name for name, field in fields.items() if field.is_required()), frozenset(fields)
 
 
 def _validated(schema: type[Schema], given: dict[str, Any]) -> Schema:

@@ -151,7 +151,7 @@ def test_recordings_come_along(run: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "content").exists()
     report = run(RHYME, *rows, files=files.parent)
     assert (report.added, report.files, report.problems) == (1, 1, dry.problems)
-    assert [line for line, _ in report.problems] == [3]
+    assert report.problems == [(3, "audio_file_path: there is no file audio/none.mp3 in the folder of files")]
     assert (tmp_path / "content/audio/one.mp3").read_bytes() == b"sound"
     assert run(LESSON, LESSON.least | {"audio_file_path": "audio/one.mp3"}, files=files.parent).files == 0
     assert run(UNIT, UNIT.least, files=files.parent) == Report(rows=1, added=1)

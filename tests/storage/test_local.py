@@ -534,9 +534,10 @@ def short_path(folder):
 def no_more_descriptors(spare=0):
     """While open, this process can open at most `spare` more files at a time."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + spare, before[1]))
+    free = [os.dup(0) for _ in range(spare + 1)]  # there may be gaps between those in use
+    for descriptor in free:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], before[1]))
     try:
         yield
     finally:

@@ -129,6 +129,14 @@ def test_a_file_of_the_curriculum_is_neither_taken_back_nor_told_of(
 
 
 @one_shape
+def test_a_file_of_others_in_the_place_of_an_upload_that_crashed_stays(run: Run, folders: Folders) -> None:
+    """The crash came before the upload had found that its name is taken."""
+    intend(folders, "documents/x-01234567.txt", sha256(b"other words"))
+    assert run().output.startswith("0 leftovers removed, 0 broken uploads taken back.")
+    assert (folders.kept(), folders.waiting()) == (["documents/x-01234567.txt"], [])
+
+
+@one_shape
 def test_an_odd_intent_does_no_harm(run: Run, folders: Folders) -> None:
     outside = folders.content.parent / "outside.txt"
     outside.write_bytes(b"words")
@@ -157,7 +165,7 @@ def test_a_file_that_is_uploaded_again_after_a_crash_is_not_taken_back(
     fields: dict[str, str], run: Run, upload: Callable[..., Any], folders: Folders
 ) -> None:
     path = f"documents/x-{sha256(b'words')[:8]}.txt"
-    intend(folders, path, sha256(b"words"))
+    intend(folders, path)
     assert upload(b"words", "y.txt", **fields).json["file_path"] == path
     assert run("--older-than", "0").output.startswith("0 leftovers removed, 0 broken uploads taken back.")
     assert (folders.kept(), folders.waiting()) == ([path], [])
@@ -168,7 +176,7 @@ def test_a_file_that_is_uploaded_again_during_a_sweep_stays(
     run: Run, upload: Callable[..., Any], folders: Folders, database_url: str
 ) -> None:
     """The sweep has found that no item uses the file of a crashed upload, and is about to take it back."""
-    intend(folders, f"documents/x-{sha256(b'words')[:8]}.txt", sha256(b"words"))
+    intend(folders, f"documents/x-{sha256(b'words')[:8]}.txt")
     with ThreadPoolExecutor(2) as pool:
         with unreadable(database_url, "heggerty_curriculum_data"):
             swept = pool.submit(run)
@@ -325,7 +333,7 @@ def age(path: Path, seconds: int) -> Path:
     return path
 
 
-def intend(folders: Folders, path: str, digest: str = "0" * 64) -> Path:
+def intend(folders: Folders, path: str, digest: str = sha256(b"words")) -> Path:
     """The file and the intent that a server leaves when it crashes between the file and its row, two hours ago."""
     folders.put(path)
     return age(folders.wait(f"intent-{digest}", path.encode()), 2 * HOUR)
