@@ -10,7 +10,9 @@ from sqlalchemy.exc import OperationalError
 from library_server.accounts import tokens
 from library_server.actor import Kind
 from library_server.catalog import importing
+from library_server.catalog.manifests import Difference, ManifestError
 from library_server.config import current_config
+from library_server.curriculum.importing import TABLES as CURRICULUM
 from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
 from library_server.operations.schema_report import Level
@@ -19,6 +21,7 @@ from library_server.usage.flushing import flush
 from library_server.web import links
 
 SHOWN = 100
+TABLES = {"items": importing.ITEMS} | CURRICULUM
 
 library = AppGroup("library", help="Look after the library.")
 
@@ -98,29 +101,42 @@ def _list(what: str, lines: list[str]) -> None:
 
 @library.command("import")
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--kind", type=click.Choice(list(TABLES)), default="items", show_default=True, help="What its rows are.")
 @click.option(
     "--files",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder that file_path is relative to; its files are copied into the content folder.",
+    help="The folder that paths are relative to; the files are copied into the content folder.",
 )
-@click.option("--update", is_flag=True, help="Make items that are there already what the manifest says.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def import_items(manifest: Path, files: Path | None, update: bool, dry_run: bool) -> None:
-    """Import the items of MANIFEST, a CSV file (docs/import.md). Exit status 1 when rows are bad."""
+@click.option("--update", is_flag=True, help="Make rows that are there already what the manifest says.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, row by row, and do nothing.")
+def import_rows(manifest: Path, kind: str, files: Path | None, update: bool, dry_run: bool) -> None:
+    """Import the rows of MANIFEST, a CSV file (docs/import.md). Exit status 1 when rows are bad."""
     with manifest.open("rb") as lines:
         length = sum(1 for _ in lines)
     try:
         with click.progressbar(length=length, label=f"Reading {manifest.name}", file=sys.stderr) as bar:
-            report = importing.import_manifest(manifest, files, update=update, dry_run=dry_run, progress=bar.update)
-    except importing.ManifestError as error:
+            report = importing.import_manifest(
+                manifest, files, table=TABLES[kind], update=update, dry_run=dry_run, progress=bar.update
+            )
+    except ManifestError as error:
         raise click.ClickException(str(error)) from None
     for line, sentence in sorted(report.problems)[:SHOWN]:
         click.echo(f"line {line}: {sentence}")
     if len(report.problems) > SHOWN:
         click.echo(f"… and {len(report.problems) - SHOWN} more bad rows.")
+    for difference in report.differences:
+        click.echo(_told(difference))
+    if dry_run and (more := report.added + report.updated - len(report.differences)) > 0:
+        click.echo(f"… and {more} more that would be added or changed.")
     would = "would be " if dry_run else ""
     click.echo(
         f"{report.rows} rows: {report.added} {would}added, {report.updated} {would}updated, "
         f"{report.unchanged} left as they are, {len(report.problems)} bad; {report.files} files copied."
     )
     sys.exit(1 if report.problems else 0)
+
+
+def _told(difference: Difference) -> str:
+    what = f"would change {', '.join(difference.columns)} of" if difference.columns else "would add"
+    key = " · ".join(" ".join(part.split()) for part in difference.key)
+    return f"line {difference.line} {what}: {key}"

@@ -1,18 +1,18 @@
-"""Bulk import: a CSV manifest of items, and the files that it names."""
+"""Bulk import: the rows of a manifest, and the files that it names."""
 
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 
 from library_server import storage
+from library_server.catalog.manifests import Difference, ManifestError, Report, Row, Table, read
+from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import ContentDraft
 from library_server.catalog.services import item_changed
-from library_server.errors import InvalidInput
 from library_server.extensions import db
 from library_server.lib import json
 from library_server.lib.clock import utc_now
@@ -20,54 +20,40 @@ from library_server.storage.base import FileMissing, PathTaken
 from library_server.storage.local import LocalStorage
 from library_server.web.inputs import from_object
 
-# A row is known again by these, so that a manifest can be imported twice.
-KEY = ("content_type", "subject_area", "age_range", "title")
-COLUMNS = tuple(ContentDraft.model_fields)
+ITEMS = Table(
+    model=ContentItem,
+    columns=tuple(ContentDraft.model_fields),
+    key=("content_type", "subject_area", "age_range", "title"),
+    noun="item",
+    known_by="type, subject, age range and title",
+    parse=lambda given: from_object(ContentDraft, given).values(),
+    changed=partial(item_changed.send, item_id=None),
+    words=("skill_objectives", "prerequisite_skills"),
+    file="file_path",
+    starts_with={"usage_count": 0},
+)
+TIMES = ("created_at", "updated_at")
+MAX_DIFFERENCES = 100
 BATCH_ROWS = 5_000
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
-_LARGEST_CELL = 16 * 1024 * 1024  # characters; the schema then says what is too long
-_JSON_COLUMNS = ("skill_objectives", "prerequisite_skills", "content_metadata")
-_MATCH = " AND ".join(f"coalesce(old.{name}, '') = new.{name}" for name in KEY)
-
-
-class ManifestError(Exception):
-    """The manifest as a whole cannot be read; the message says why."""
-
-
-@dataclass
-class Report:
-    """What an import did, or with `dry_run` would do. `problems`: line number and sentence of each bad row."""
-
-    rows: int = 0
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    files: int = 0
-    problems: list[tuple[int, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A good row: where it stands (line of the manifest, from 1) and its columns."""
-
-    line: int
-    values: dict[str, Any]
 
 
 def import_manifest(
     manifest: Path,
     files: Path | None = None,
     *,
+    table: Table = ITEMS,
     update: bool = False,
     dry_run: bool = False,
     progress: Callable[[int], object] = lambda lines: None,
 ) -> Report:
     """Imports the good rows of `manifest` in one transaction, and reports the bad ones.
 
-    A row whose type, subject, age range and title are in the library already is left as it is there, or with `update`
-    made what the manifest says. `files` is the folder that ``file_path`` is relative to; its files are copied into the
-    content folder. `progress` is called with the number of lines read since. Time and statements grow with the rows;
-    memory holds one batch and every row's key. Raises ManifestError.
+    A row whose key is in the table already is left as it is there, or with `update` made what the manifest says.
+    `files` is the folder that the table's column of paths is relative to; its files are copied into the content folder.
+    With `dry_run` nothing is done, and the report has the first differences. `progress` is called with the number of
+    lines read since. Time and statements grow with the rows; memory holds one batch and every row's key. Raises
+    ManifestError.
     """
     report = Report()
     copied: list[str] = []
@@ -75,12 +61,15 @@ def import_manifest(
     try:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
         with db.session.begin_nested():  # a statement that fails ends this savepoint, and not our turn
-            connection.execute(text(f"CREATE TEMP TABLE library_import ({_staging_columns()}) ON COMMIT DROP"))
+            _create_staging(table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:
-                header, rows = _read(lines, report, progress)
-                for batch in _batches(row for row in rows if _bring_file(row, files, dry_run, copied, report)):
-                    _stage(batch)
-            _merge(header, update, report)
+                header, rows = read(table, lines, report, progress)
+                for batch in _batches(row for row in rows if _bring_file(table, row, files, dry_run, copied, report)):
+                    _stage(table, batch)
+            changeable = [name for name in header if update and name not in table.key]
+            if dry_run:
+                report.differences.extend(_compare(table, changeable))
+            _merge(table, changeable, report)
         if dry_run:
             db.session.rollback()
         else:
@@ -93,83 +82,19 @@ def import_manifest(
             raise ManifestError(f"the manifest is not CSV in UTF-8: {error}") from None
         raise
     if not dry_run and (report.added or report.updated):
-        item_changed.send(item_id=None)
+        table.changed()
     return report
 
 
-def _read(lines: io.TextIOBase, report: Report, progress: Callable[[int], object]) -> tuple[list[str], Iterator[Row]]:
-    csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(lines, strict=True)
-    header = next(reader, [])
-    unknown = [name for name in header if name not in COLUMNS]
-    missing = [name for name in KEY if name not in header]
-    if unknown or missing or len(set(header)) != len(header):
-        wrong = (
-            f"unknown: {', '.join(unknown)}" if unknown else f"missing: {', '.join(missing)}" if missing else "twice"
-        )
-        raise ManifestError(f"the first line must name the columns ({wrong}); known are {', '.join(COLUMNS)}")
-    return header, _rows(reader, header, report, progress)
-
-
-def _rows(reader: Any, header: list[str], report: Report, progress: Callable[[int], object]) -> Iterator[Row]:
-    seen: dict[tuple[str, ...], int] = {}
-    while True:
-        before = reader.line_num
-        cells = next(reader, None)
-        progress(reader.line_num - before)
-        if cells is None:
-            return
-        if not cells:
-            continue
-        line = before + 1
-        report.rows += 1
-        try:
-            values = _parse(header, cells)
-        except InvalidInput as error:
-            report.problems.append((line, error.message))
-            continue
-        key = tuple(values[name] for name in KEY)
-        if seen.setdefault(key, line) != line:
-            report.problems.append((line, f"the same item as line {seen[key]} (type, subject, age range and title)"))
-            continue
-        yield Row(line, values)
-
-
-def _parse(header: list[str], cells: list[str]) -> dict[str, Any]:
-    if len(cells) != len(header):
-        raise InvalidInput(f"has {len(cells)} cells, the first line has {len(header)}")
-    if "\0" in "".join(cells):
-        raise InvalidInput("must not contain NUL")
-    given = {name: _cell(name, cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()}
-    if "title" not in given:
-        raise InvalidInput("Missing required fields: title")
-    return from_object(ContentDraft, given).values()
-
-
-def _cell(name: str, cell: str) -> Any:
-    if name in _JSON_COLUMNS:
-        if cell[0] not in "[{" and name != "content_metadata":
-            return [word.strip() for word in cell.split(";") if word.strip()]
-        try:
-            return json.decode(cell.encode(errors="surrogatepass"))
-        except json.NotJson as error:
-            raise InvalidInput(f"{name} is not JSON: {error}") from None
-    if name == "download_priority" and cell.isascii() and cell.isdigit():
-        return int(cell[:6])
-    if name == "active":
-        return {"true": True, "false": False}.get(cell.lower(), cell)
-    return cell
-
-
-def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:
+def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:
     """Copies the row's file; False, and a problem noted, when there is none to copy or another file has its path."""
-    path = row.values["file_path"]
+    path = row.values.get(table.file)
     if files is None or path is None:
         return True
     try:
         LocalStorage(files).stat(path)
     except FileMissing:
-        report.problems.append((row.line, f"file_path: there is no file {path} in the folder of files"))
+        report.problems.append((row.line, f"{table.file}: there is no file {path} in the folder of files"))
         return False
     try:
         if dry_run:
@@ -178,10 +103,10 @@ def _bring_file(row: Row, files: Path | None, dry_run: bool, copied: list[str], 
             copied.append(path)
             report.files += 1
     except FileMissing:
-        report.problems.append((row.line, f"file_path: {path} leaves the content folder by a symbolic link"))
+        report.problems.append((row.line, f"{table.file}: {path} leaves the content folder by a symbolic link"))
         return False
     except PathTaken:
-        report.problems.append((row.line, f"file_path: another file is {path} in the content folder already"))
+        report.problems.append((row.line, f"{table.file}: another file is {path} in the content folder already"))
         return False
     return True
 
@@ -197,52 +122,75 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _staging_columns() -> str:
-    return ", ".join(["line integer", *(f"{name} {_type(name)}" for name in COLUMNS)])
+def _create_staging(table: Table) -> None:
+    columns = ", ".join(["line integer", *(f"{name} {table.types[name]}" for name in table.columns)])
+    db.session.execute(text(f"CREATE TEMP TABLE library_import ({columns}) ON COMMIT DROP"))
 
 
-def _type(name: str) -> str:
-    if name in _JSON_COLUMNS:
-        return "json"
-    return {"download_priority": "integer", "active": "boolean"}.get(name, "text")
-
-
-def _stage(batch: Sequence[Row]) -> None:
+def _stage(table: Table, batch: Sequence[Row]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for row in batch:
-        told = {name: json.encode(row.values[name]).decode() for name in _JSON_COLUMNS}
+        told = {
+            name: json.encode(row.values[name]).decode() for name in table.json_columns if row.values[name] is not None
+        }
         writer.writerow([row.line, *(row.values | told).values()])
     buffer.seek(0)
     cursor = db.session.connection().connection.cursor()
-    cursor.copy_expert(f"COPY library_import (line, {', '.join(COLUMNS)}) FROM STDIN (FORMAT csv)", buffer)
+    cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", buffer)
 
 
-def _merge(header: list[str], update: bool, report: Report) -> None:
+def _compare(table: Table, changeable: Sequence[str]) -> Iterator[Difference]:
+    """What `_merge` will do, in the order of the manifest, up to MAX_DIFFERENCES."""
+    keys = ", ".join(f"new.{name}" for name in table.key)
+    names = ", ".join(f"CASE WHEN bool_or({_differs(table, name)}) THEN '{name}' END" for name in changeable)
+    statement = (
+        f"SELECT * FROM (SELECT new.line, ARRAY[{keys}]::text[] AS key, bool_and(old.id IS NULL) AS is_new, "
+        f"array_remove(ARRAY[{names}]::text[], NULL) AS columns "
+        f"FROM library_import new LEFT JOIN {_name(table)} old ON {_match(table)} GROUP BY new.line, {keys}) AS rows "
+        "WHERE is_new OR columns <> '{}' ORDER BY line LIMIT :most"
+    )
+    for line, key, is_new, columns in db.session.execute(text(statement), {"most": MAX_DIFFERENCES}):
+        yield Difference(line, tuple(key), () if is_new else tuple(columns))
+
+
+def _merge(table: Table, changeable: Sequence[str], report: Report) -> None:
     connection = db.session.connection()
     now = {"now": utc_now()}
-    columns = ", ".join(COLUMNS)
-    if update:
-        changed = [name for name in header if name not in KEY]
-        differs = " OR ".join(_differs(name) for name in changed) or "false"
-        settings = ", ".join([*(f"{name} = new.{name}" for name in changed), "updated_at = :now"])
+    if changeable:
+        differs = " OR ".join(_differs(table, name) for name in changeable)
+        settings = ", ".join([*(f"{name} = new.{name}" for name in changeable), "updated_at = :now"])
         statement = (
-            f"WITH changed AS (UPDATE content_library old SET {settings} FROM library_import new "
-            f"WHERE {_MATCH} AND ({differs}) RETURNING new.line) SELECT count(DISTINCT line) FROM changed"
+            f"WITH changed AS (UPDATE {_name(table)} old SET {settings} FROM library_import new "
+            f"WHERE {_match(table)} AND ({differs}) RETURNING new.line) SELECT count(DISTINCT line) FROM changed"
         )
         report.updated = connection.execute(text(statement), now).scalar_one()
+    columns = ", ".join(table.columns)
+    starts = {name: str(value) for name, value in table.starts_with.items()} | dict.fromkeys(TIMES, ":now")
     statement = (
-        f"INSERT INTO content_library ({columns}, usage_count, created_at, updated_at) "
-        f"SELECT {columns}, 0, :now, :now FROM library_import new "
-        f"WHERE NOT EXISTS (SELECT FROM content_library old WHERE {_MATCH}) ORDER BY line"
+        f"INSERT INTO {_name(table)} ({columns}, {', '.join(starts)}) "
+        f"SELECT {columns}, {', '.join(starts.values())} FROM library_import new "
+        f"WHERE NOT EXISTS (SELECT FROM {_name(table)} old WHERE {_match(table)}) ORDER BY line"
     )
     report.added = connection.execute(text(statement), now).rowcount
     staged = connection.execute(text("SELECT count(*) FROM library_import")).scalar_one()
     report.unchanged = staged - report.added - report.updated
 
 
-def _differs(name: str) -> str:
-    if name not in _JSON_COLUMNS:
+def _name(table: Table) -> str:
+    return table.model.__tablename__
+
+
+def _match(table: Table) -> str:
+    """That `old` is the row which `new` is: a missing text counts as empty."""
+    texts = [name for name in table.key if table.types[name] == "text"]
+    return " AND ".join(
+        f"coalesce(old.{name}, '') = new.{name}" if name in texts else f"old.{name} = new.{name}" for name in table.key
+    )
+
+
+def _differs(table: Table, name: str) -> str:
+    if table.types[name] != "json":
         return f"old.{name} IS DISTINCT FROM new.{name}"
     # jsonb knows equal values in another spelling, but takes no NUL and no half surrogate pair, which json may hold
     unusual = f"old.{name}::text ~* '\\\\u(0000|d[89a-f])'"

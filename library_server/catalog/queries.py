@@ -1,7 +1,7 @@
 """Reads of the catalogue."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, String, and_, case, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
@@ -10,15 +10,14 @@ from library_server.actor import Actor
 from library_server.catalog.errors import ContentNotFound
 from library_server.catalog.models import ContentItem
 from library_server.catalog.visibility import Activity, visible
-from library_server.extensions import db
+from library_server.extensions import Base, db
 from library_server.lib.paging import Window
 
 MAX_ID = 2**31 - 1
 Facet = Literal["subject_area", "age_range", "content_type"]
+Row = TypeVar("Row", bound=Base)
 
-# A missing priority is last: PostgreSQL's own order, so that one index serves both directions.
-_FORWARDS = (ContentItem.download_priority.asc(), ContentItem.id.asc())
-_BACKWARDS = (ContentItem.download_priority.desc(), ContentItem.id.desc())
+_ORDER = (ContentItem.download_priority, ContentItem.id)
 
 
 def get_item(actor: Actor, item_id: int, active: Activity = "true") -> ContentItem:
@@ -45,29 +44,46 @@ def list_items(
         *(getattr(ContentItem, name) == value for name, value in filters.items() if value is not None),
         *([_contains(q)] if q else []),
     )
-    total = db.session.scalar(select(func.count()).select_from(ContentItem).where(wanted)) or 0
-    return _page(wanted, window, total), total
+    return find_page(ContentItem, wanted, _ORDER, window)
 
 
-def _page(wanted: ColumnElement[bool], window: Window, total: int) -> list[ContentItem]:
+def find_page(
+    model: type[Row], wanted: ColumnElement[bool], order: tuple[InstrumentedAttribute[Any], ...], window: Window
+) -> tuple[list[Row], int]:
+    """The rows in `window` and how many are `wanted` in all, by the columns `order`, the last of which is the key.
+
+    What is missing comes last: PostgreSQL's own order, so that one index serves both directions.
+    """
+    total = db.session.scalar(select(func.count()).select_from(model).where(wanted)) or 0
+    return _page(model, wanted, order, window, total), total
+
+
+def _page(
+    model: type[Row],
+    wanted: ColumnElement[bool],
+    order: tuple[InstrumentedAttribute[Any], ...],
+    window: Window,
+    total: int,
+) -> list[Row]:
     """The rows of one page, found from the nearer end of the list: at most half of it is walked.
 
     The walk reads an index alone (the inner select); only the page's own rows are fetched.
     """
+    key = order[-1]
     count = min(window.limit, total - window.offset)
     if count <= 0:
         return []
     from_the_end = total - window.offset - count
     backwards = from_the_end < window.offset
     keys = (
-        select(ContentItem.id)
+        select(key)
         .where(wanted)
-        .order_by(*(_BACKWARDS if backwards else _FORWARDS))
+        .order_by(*(column.desc() if backwards else column.asc() for column in order))
         .offset(from_the_end if backwards else window.offset)
         .limit(count)
         .subquery()
     )
-    page = select(ContentItem).join(keys, ContentItem.id == keys.c.id).order_by(*_FORWARDS)
+    page = select(model).join(keys, key == keys.c.id).order_by(*(column.asc() for column in order))
     return list(db.session.scalars(page))
 
 

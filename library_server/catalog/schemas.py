@@ -9,8 +9,7 @@ from library_server.catalog.models import ContentItem
 from library_server.config import Config
 from library_server.lib import json, paths
 from library_server.lib.digests import tag
-from library_server.lib.paging import Window, window
-from library_server.web.inputs import STORABLE, PositiveNumber, WholeNumber, YesOrNo
+from library_server.web.inputs import STORABLE, WindowQuery, YesOrNo
 from library_server.web.links import file_url
 
 MAX_JSON_COLUMN_BYTES = 256 * 1024
@@ -44,7 +43,8 @@ SubjectArea = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"
 AgeRange = Annotated[str, AfterValidator(_one_of("age_ranges"))]
 Difficulty = Annotated[str, AfterValidator(_one_of("difficulty_levels"))]
 Title = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
-Skills = Annotated[list[Any] | dict[str, Any], AfterValidator(_small)]
+ListOrObject = Annotated[list[Any] | dict[str, Any], AfterValidator(_small)]
+FilePath = Annotated[str, StringConstraints(max_length=500), AfterValidator(_inside_the_folder)]
 
 
 class ContentChange(BaseModel):
@@ -57,9 +57,9 @@ class ContentChange(BaseModel):
     age_range: AgeRange = ""
     title: Title | None = None
     description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
-    file_path: Annotated[str, StringConstraints(max_length=500), AfterValidator(_inside_the_folder)] | None = None
-    skill_objectives: Skills | None = None
-    prerequisite_skills: Skills | None = None
+    file_path: FilePath | None = None
+    skill_objectives: ListOrObject | None = None
+    prerequisite_skills: ListOrObject | None = None
     content_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = None
     download_priority: Annotated[int, Field(ge=1, le=10)] | None = 5
     difficulty_level: Difficulty | None = None
@@ -100,12 +100,12 @@ class NoQuery(BaseModel):
 
 
 class ItemQuery(BaseModel):
-    """The query of one item, and what every list shares."""
+    """The query of one item, and what its list shares."""
 
     active: Literal["true", "false", "all"] = Field("true", description="Editors may ask for retired items.")
 
 
-class ListQuery(ItemQuery):
+class ListQuery(WindowQuery, ItemQuery):
     """The query of a list: filters and a window, in either spelling."""
 
     subject_area: Annotated[str, StringConstraints(max_length=50), STORABLE] | None = None
@@ -115,20 +115,11 @@ class ListQuery(ItemQuery):
     q: Annotated[str, StringConstraints(max_length=200), STORABLE] | None = Field(
         None, description="Text that title or description contains, in any case."
     )
-    page: PositiveNumber | None = Field(None, description="From 1.")
-    per_page: PositiveNumber | None = Field(None, description="Default 20, at most 50.")
-    limit: PositiveNumber | None = Field(None, description="The same as `per_page`.")
-    offset: WholeNumber | None = Field(None, description="Rows to skip, instead of `page`.")
 
     @property
     def filters(self) -> dict[str, str | None]:
         """The four exact filters, None where not asked for."""
         return {name: getattr(self, name) for name in FILTERS}
-
-    @property
-    def window(self) -> Window:
-        """Which rows of the list."""
-        return window(self.page, self.per_page, self.limit, self.offset)
 
 
 class DeleteQuery(BaseModel):

@@ -52,13 +52,18 @@ def change_item(
     `expected`.
     """
     item = _locked(actor, item_id, expected)
-    for name, value in values.items():
-        if json.encode(getattr(item, name)) != json.encode(value):  # to Python True is 1, in JSON it is not
-            setattr(item, name, value)
-            flag_modified(item, name)
-    if db.session.is_modified(item):
-        item.updated_at = utc_now()
+    assign(item, values)
     return _commit(item)
+
+
+def assign(row: Any, values: Mapping[str, Any]) -> None:
+    """Sets the columns that differ from `values` and, where one does, `updated_at`."""
+    for name, value in values.items():
+        if json.encode(getattr(row, name)) != json.encode(value):  # to Python True is 1, in JSON it is not
+            setattr(row, name, value)
+            flag_modified(row, name)
+    if db.session.is_modified(row):
+        row.updated_at = utc_now()
 
 
 def retire_item(actor: Actor, item_id: int, expected: Collection[str] | None = None) -> None:

@@ -1,1 +1,1 @@
-"""The curriculum tables."""
+"""The curriculum: lessons, nursery rhymes and units, listed, read and maintained; one description serves each."""

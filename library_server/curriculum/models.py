@@ -9,19 +9,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 from library_server.extensions import Base
 
 
-class Timed:
-    """Times are UTC without a zone."""
+class Row(Base):
+    """A row of any of the three. Times are UTC without a zone."""
 
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, sort_order=-1)
     created_at: Mapped[datetime | None] = mapped_column(DateTime, sort_order=100)
     updated_at: Mapped[datetime | None] = mapped_column(DateTime, sort_order=101)
 
 
-class HeggertyLesson(Timed, Base):
+class HeggertyLesson(Row):
     """A phonemic-awareness lesson."""
 
     __tablename__ = "heggerty_curriculum_data"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lesson_number: Mapped[int] = mapped_column(Integer)
     skill_focus: Mapped[str] = mapped_column(String(100))
     activity_type: Mapped[str] = mapped_column(String(50))
@@ -30,12 +32,11 @@ class HeggertyLesson(Timed, Base):
     difficulty_progression: Mapped[str | None] = mapped_column(String(20))
 
 
-class NurseryRhyme(Timed, Base):
+class NurseryRhyme(Row):
     """A nursery rhyme."""
 
     __tablename__ = "nursery_rhyme_data"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
     rhyme_name: Mapped[str] = mapped_column(String(100))
     lyrics: Mapped[str | None] = mapped_column(Text)
     audio_file_path: Mapped[str | None] = mapped_column(String(500))
@@ -44,12 +45,11 @@ class NurseryRhyme(Timed, Base):
     age_appropriate: Mapped[str | None] = mapped_column(String(20))
 
 
-class CurriculumUnit(Timed, Base):
+class CurriculumUnit(Row):
     """A unit of a subject other than phonemic awareness."""
 
     __tablename__ = "multi_subject_curriculum"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
     subject: Mapped[str] = mapped_column(String(50))
     grade_level: Mapped[str] = mapped_column(String(20))
     unit_title: Mapped[str] = mapped_column(String(200))

@@ -21,6 +21,7 @@ from library_server import create_app
 from library_server.accounts import tokens
 from library_server.actor import Kind
 from library_server.catalog.importing import import_manifest
+from library_server.curriculum.importing import TABLES as CURRICULUM
 from library_server.dev import embedded
 from library_server.dev.families import Person, add_families, create_backend_tables
 
@@ -78,6 +79,9 @@ def _prepare(settings: Mapping[str, str]) -> list[Person]:
         flask_migrate.upgrade()
         report = import_manifest(SAMPLE / "manifest.csv", SAMPLE / "files")
         click.echo(f"The sample library: {report.rows} items, {report.added} of them new.")
+        for name, table in CURRICULUM.items():
+            report = import_manifest(SAMPLE / f"{name}.csv", SAMPLE / "files", table=table)
+            click.echo(f"Its curriculum, {name}: {report.rows} rows, {report.added} of them new.")
         return add_families()
 
 

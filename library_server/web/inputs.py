@@ -4,11 +4,12 @@ from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from flask import request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from library_server.config import current_config
 from library_server.errors import BodyTooLarge, FieldProblem, InvalidInput
 from library_server.lib import json
+from library_server.lib.paging import Window, window
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
 _MAX_PROBLEMS = 10
@@ -51,8 +52,21 @@ WholeNumber = Annotated[
 ]
 YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no), WithJsonSchema({"type": "boolean"})]
 
-
 STORABLE = AfterValidator(_storable)  # text that PostgreSQL can hold
+
+
+class WindowQuery(BaseModel):
+    """What the query of every list shares: its window, in either spelling."""
+
+    page: PositiveNumber | None = Field(None, description="From 1.")
+    per_page: PositiveNumber | None = Field(None, description="Default 20, at most 50.")
+    limit: PositiveNumber | None = Field(None, description="The same as `per_page`.")
+    offset: WholeNumber | None = Field(None, description="Rows to skip, instead of `page`.")
+
+    @property
+    def window(self) -> Window:
+        """Which rows of the list."""
+        return window(self.page, self.per_page, self.limit, self.offset)
 
 
 def load_query(schema: type[Schema]) -> Schema:

@@ -23,6 +23,7 @@ START_SECONDS = 60
 def test_it_serves_what_it_prints_and_leaves_nothing_running(tmp_path: Path) -> None:
     with running(tmp_path) as (process, said):
         assert "106 items, 106 of them new" in said
+        assert [int(rows) for rows in re.findall(r"curriculum, .*: (\d+) rows, \1 of them new", said)] == [10, 8, 12]
         assert re.search(r"parent 1: .*\n.*parent 2: .*\n.*child 1: ", said)
         command = re.search(r"^  (curl .*)$", said, re.MULTILINE)
         assert command is not None

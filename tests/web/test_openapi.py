@@ -23,6 +23,11 @@ from library_server.extensions import db
 DESCRIPTION, PAGE = "/api/content/openapi.json", "/api/content/docs"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 ITEM = {"content_type": "story", "subject_area": "math", "age_range": "3-5", "title": "A story"}
+CURRICULUM = {
+    "heggerty": {"lesson_number": 1, "skill_focus": "rhyming", "activity_type": "song", "content_data": [1]},
+    "nursery-rhymes": {"rhyme_name": "Hickory Dickory Dock", "audio_file_path": "audio/file.txt"},
+    "multi-subject": {"subject": "math", "grade_level": "K", "unit_title": "Ten", "lesson_sequence": 1},
+}
 NOBODY = {}
 pytestmark = pytest.mark.parametrize("shape", ["guide"])
 
@@ -269,6 +274,41 @@ def _tour(parent, child):
             ("GET", f"/content/{facet}", 401, NOBODY, {}),
             ("GET", f"/content/{facet}", 412, child, stale),
         ]
+    for name, row in CURRICULUM.items():
+        path, body, large = f"/content/curriculum/{name}", {"json": row}, {"json": {"x": "x" * 9_000_000}}
+        yield from [
+            ("POST", path, 201, parent, body),
+            ("POST", path, 201, parent, body),
+            ("POST", path, 400, parent, {"json": {}}),
+            ("POST", path, 401, NOBODY, body),
+            ("POST", path, 403, child, body),
+            ("POST", path, 413, parent, large),
+            ("GET", path, 200, child, {}),
+            ("GET", path, 304, child, known),
+            ("GET", path, 400, child, {"query_string": "page=0"}),
+            ("GET", path, 401, NOBODY, {}),
+            ("GET", path, 412, child, stale),
+            ("GET", f"{path}/1", 200, child, {}),
+            ("GET", f"{path}/1", 304, child, known),
+            ("GET", f"{path}/1", 401, NOBODY, {}),
+            ("GET", f"{path}/999", 404, child, {}),
+            ("GET", f"{path}/1", 412, child, stale),
+            ("DELETE", f"{path}/1", 401, NOBODY, {}),
+            ("DELETE", f"{path}/1", 403, child, {}),
+            ("DELETE", f"{path}/1", 412, parent, stale),
+            ("DELETE", f"{path}/2", 200, parent, {}),
+            ("DELETE", f"{path}/2", 404, parent, {}),
+        ]
+        for method in ("PUT", "PATCH"):
+            yield from [
+                (method, f"{path}/1", 200, parent, body),
+                (method, f"{path}/1", 400, parent, {"json": {"x": 1}}),
+                (method, f"{path}/1", 401, NOBODY, body),
+                (method, f"{path}/1", 403, child, body),
+                (method, f"{path}/999", 404, parent, body),
+                (method, f"{path}/1", 412, parent, body | stale),
+                (method, f"{path}/1", 413, parent, large),
+            ]
     for path in ("/content/audio/file.txt", "/assets/icons/file.txt", "/content/1/download", "/download/1"):
         yield from [
             ("GET", path, 200, parent, {}),
