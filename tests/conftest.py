@@ -254,7 +254,7 @@ def run_sql(url: str, statement: str, parameters: Any = None) -> list[dict[str, 
         return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 
-# To delete a few rows is quicker than to truncate a table; whoever refers to others goes first, and the notes of changes last.
+# To delete a few rows is quicker than to truncate a table. Whoever refers to others goes first, notes of changes last.
 _EMPTY_TABLES = """
 DO $$
 DECLARE

@@ -17,7 +17,7 @@ from library_server.usage.schemas import ReportQuery
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.inputs import load_query
 from library_server.web.openapi import document
-from library_server.web.responses import json_response
+from library_server.web.responses import revalidated
 
 bp = LibraryBlueprint("usage", __name__, url_prefix="/content/analytics")
 
@@ -25,7 +25,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 @bp.get("/summary")
-@document(replies.Summary, query=ReportQuery)
+@document(replies.Summary, query=ReportQuery, csv=True)
 @require_editor
 def summary() -> Response:
     """Views and downloads of the whole library: in all, by item, subject, age range and day.
@@ -38,7 +38,7 @@ def summary() -> Response:
         lines = ((used.name, *_about(item), used.views, used.downloads) for item, used in queries.by_item(days))
         header = ("content_id", "title", "subject_area", "age_range", "views", "downloads")
         return _csv("library-usage", header, lines)
-    return json_response(
+    return revalidated(
         {
             "start": days.first,
             "end": days.last,
@@ -55,7 +55,7 @@ def summary() -> Response:
 
 
 @bp.get("/items/<int:item_id>")
-@document(replies.ItemReport, query=ReportQuery)
+@document(replies.ItemReport, query=ReportQuery, csv=True)
 @require_editor
 def item_report(item_id: int) -> Response:
     """Views and downloads of one item, in all and by day. As CSV: a line a day."""
@@ -65,7 +65,7 @@ def item_report(item_id: int) -> Response:
     if query.format == "csv":
         lines = ((used.name.isoformat(), used.views, used.downloads) for used in per_day)
         return _csv(f"item-{item_id}-usage", ("date", "views", "downloads"), lines)
-    return json_response(
+    return revalidated(
         {
             "start": days.first,
             "end": days.last,

@@ -29,6 +29,7 @@ _REASONS = {
     412: "Changed since `If-Match` was read",
     413: "Too large",
     416: "No such range in the file",
+    429: "Too many requests",
     503: "Unavailable for the moment",
     507: "The disk is full",
 }
@@ -49,6 +50,13 @@ class Error(BaseModel):
     errors: list[FieldError] | None = None
 
 
+class TooMany(BaseModel):
+    """The answer to more requests than the limit allows. `X-RateLimit-*` headers tell how many are left."""
+
+    message: str
+    retry_after_seconds: int
+
+
 @dataclass(frozen=True)
 class Operation:
     """What the description says of a view beyond its rule and docstring."""
@@ -59,6 +67,7 @@ class Operation:
     body: type[BaseModel] | None = None  # of JSON
     form: type[BaseModel] | None = None  # of multipart/form-data
     if_match: bool = False
+    csv: bool = False  # the query's `format` may ask for it
     public: bool = False
     link: bool = False  # a signed link does instead of a token
     may_fail: tuple[int, ...] = ()
@@ -115,7 +124,7 @@ def _operations(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any], Operatio
 
 def _schemas(operations: list[Operation]) -> dict[str, Any]:
     bodies = {model for operation in operations for model in (operation.reply, operation.body, operation.form) if model}
-    models: list[Any] = [(model, "validation") for model in sorted({Error, *bodies}, key=str)]
+    models: list[Any] = [(model, "validation") for model in sorted({Error, TooMany, *bodies}, key=str)]
     _, everything = models_json_schema(models, ref_template="#/components/schemas/{model}")
     definitions: dict[str, Any] = everything["$defs"]
     return definitions
@@ -165,10 +174,14 @@ def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     if operation.if_match or ("GET" in (rule.methods or ()) and not operation.public):
         failures.add(412)
     responses = {str(code): {"description": _REASONS[code], "content": _json(Error)} for code in sorted(failures)}
+    if operation.reply is None or not operation.public:
+        responses["429"] = {"description": _REASONS[429], "content": _json(TooMany)}
     if operation.failure:
         code, model = operation.failure
         responses[str(code)] = {"description": _REASONS[code], "content": _json(model)}
     answers = _json(operation.reply) if operation.reply else _FILE
+    if operation.csv:
+        answers["text/csv"] = {"schema": {"type": "string"}}
     responses[str(operation.status)] = {"description": _REASONS[operation.status], "content": answers}
     if operation.reply is None:
         responses["206"] = {"description": _REASONS[206], "content": _FILE}

@@ -27,6 +27,8 @@ MATRIX = {
     "GET /content/content-types": USER,
     "GET /content/<path:path>": USER,
     "GET /assets/<path:path>": ANYONE,
+    "GET /content/analytics/summary": EDITOR,
+    "GET /content/analytics/items/<int:item_id>": EDITOR,
     "GET /content/<int:item_id>/download": USER,
     "GET /download/<int:item_id>": USER,
     "POST /api/content/upload": EDITOR,

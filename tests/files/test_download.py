@@ -1,18 +1,17 @@
 """Downloads: saved under the item's title, for those who see the item, each counted once."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
+from library_server.usage.flushing import flush
 from tests.conftest import bearer, make_parent
 from tests.files.serving import put_files, reader
 from tests.lib.disposition import parse
 
 SONG = b"0123456789" * 10
 PATH = "audio/song-3f2a9c1e.mp3"
-COUNTED_WITHIN_SECONDS = 10
 
 on_one_shape = pytest.mark.parametrize("shape", ["backend"])
 both_ways = pytest.mark.parametrize("address", ["/content/{}/download", "/download/{}"])
@@ -187,7 +186,7 @@ def test_an_item_whose_file_is_not_there_is_not_found(path, address, app, client
     item = make_item(title="T", file_path=path)
     response = client.get(address.format(item), headers=as_child)
     assert (response.status_code, message(response)) == (404, "Content file not found")
-    assert_counted(sql, item, None)
+    assert_counted(app, sql, item, None)
 
 
 @on_one_shape
@@ -210,9 +209,9 @@ def test_a_download_is_only_read(address, method, client, item, as_parent):
 
 
 @both_ways
-def test_a_download_counts_once(address, client, item, sql, as_child):
+def test_a_download_counts_once(address, app, client, item, sql, as_child):
     assert client.get(address.format(item), headers=as_child).status_code == 200
-    assert_counted(sql, item, 4)
+    assert_counted(app, sql, item, 4)
 
 
 @on_one_shape
@@ -235,18 +234,18 @@ def test_a_download_counts_once(address, client, item, sql, as_child):
         "anew",
     ],
 )
-def test_any_delivery_from_the_first_byte_counts_once(headers, status, client, item, sql, as_child):
+def test_any_delivery_from_the_first_byte_counts_once(headers, status, app, client, item, sql, as_child):
     assert client.get(f"/content/{item}/download", headers=as_child | headers).status_code == status
-    assert_counted(sql, item, 4)
+    assert_counted(app, sql, item, 4)
 
 
-def test_an_item_that_was_never_counted_is_counted_from_nothing(client, make_item, sql, as_child):
+def test_an_item_that_was_never_counted_is_counted_from_nothing(app, client, make_item, sql, as_child):
     item = make_item(file_path=PATH, usage_count=None)
     client.get(f"/content/{item}/download", headers=as_child)
-    assert_counted(sql, item, 1)
+    assert_counted(app, sql, item, 1)
 
 
-def test_nothing_else_counts(client, item, sql, as_child):
+def test_nothing_else_counts(app, client, item, sql, as_child):
     """One download comes last: what was counted wrongly before it shows with it."""
     url = f"/content/{item}/download"
     tag = client.head(url, headers=as_child).headers["ETag"]
@@ -268,20 +267,21 @@ def test_nothing_else_counts(client, item, sql, as_child):
         assert client.open(url, method=method, headers=as_child | headers).status_code == status, (method, headers)
     assert client.get(f"/content/{PATH}", headers=as_child).status_code == 200  # the file itself is no download
     client.get(url, headers=as_child)
-    assert_counted(sql, item, 4)
+    assert_counted(app, sql, item, 4)
 
 
-def test_a_count_changes_neither_the_item_nor_another_one(client, item, make_item, sql, as_child):
+def test_a_count_changes_neither_the_item_nor_another_one(app, client, item, make_item, sql, as_child):
     other = make_item(file_path=PATH, usage_count=8)
     before = sql("SELECT title, updated_at, active, file_path FROM content_library ORDER BY id")
     client.get(f"/content/{item}/download", headers=as_child)
-    assert_counted(sql, item, 4)
+    assert_counted(app, sql, item, 4)
     assert sql("SELECT title, updated_at, active, file_path FROM content_library ORDER BY id") == before
-    assert_counted(sql, other, 8)
+    assert_counted(app, sql, other, 8)
 
 
 def test_behind_nginx_the_same_counts(make_app, database_url, redis, item, sql, as_child):
-    client = reader(make_app(database_url, USE_X_ACCEL_REDIRECT="true"))
+    app = make_app(database_url, USE_X_ACCEL_REDIRECT="true")
+    client = reader(app)
     url = f"/content/{item}/download"
     whole = client.get(url, headers=as_child)
     assert (whole.headers["X-Accel-Redirect"], whole.data) == (f"/_library/content/{PATH}", b"")
@@ -289,9 +289,9 @@ def test_behind_nginx_the_same_counts(make_app, database_url, redis, item, sql, 
     for headers in ({"Range": "bytes=5-"}, {"If-None-Match": whole.headers["ETag"]}, {"If-Match": '"x"'}):
         client.get(url, headers=as_child | headers)
     client.head(url, headers=as_child)
-    assert_counted(sql, item, 4)
+    assert_counted(app, sql, item, 4)
     client.get(url, headers=as_child | {"Range": "bytes=0-"})
-    assert_counted(sql, item, 5)
+    assert_counted(app, sql, item, 5)
 
 
 def test_twenty_downloads_at_once_are_twenty(app, item, sql, parent):
@@ -308,19 +308,14 @@ def test_twenty_downloads_at_once_are_twenty(app, item, sql, parent):
     for thread in threads:
         thread.join()
     assert bodies == [SONG] * 20
-    assert_counted(sql, item, 23)
+    assert_counted(app, sql, item, 23)
 
 
-def assert_counted(sql, item, expected):
-    """The count may be written some seconds later."""
-    end = time.monotonic() + COUNTED_WITHIN_SECONDS
-    while (found := usage_count(sql, item)) != expected and time.monotonic() < end:
-        time.sleep(0.1)
-    assert found == expected
-
-
-def usage_count(sql, item):
-    return sql("SELECT usage_count FROM content_library WHERE id = %s", (item,))[0]["usage_count"]
+def assert_counted(app, sql, item, expected):
+    """Once the counts of this application's process are written."""
+    with app.app_context():
+        flush()
+    assert sql("SELECT usage_count FROM content_library WHERE id = %s", (item,)) == [{"usage_count": expected}]
 
 
 def content_folder(app):

@@ -333,7 +333,8 @@ def test_a_half_way_content_library_is_completed(
         sql(f"ALTER TABLE content_library DROP COLUMN {column}")
     before, sums = structure(filled), checksums(filled, columns(filled))
     migrate(app)
-    assert {column[:3] for column in structure(filled)["columns"]} == whole
+    tables = {column[0] for column in whole}
+    assert {column[:3] for column in structure(filled)["columns"] if column[0] in tables} == whole
     answer = client.get("/content", headers=bearer(user_id=make_parent(sql), user_type="parent"))
     assert len(answer.json["content"]) == 20
     sql("DELETE FROM parent WHERE email LIKE '%%@example.org'")
@@ -348,7 +349,8 @@ def test_half_way_curriculum_tables_are_completed(filled: str, app: Flask) -> No
     run_sql(filled, "DROP TABLE nursery_rhyme_data; ALTER TABLE heggerty_curriculum_data DROP skill_focus")
     before = structure(filled)
     migrate(app)
-    assert {column[:3] for column in structure(filled)["columns"]} == whole
+    tables = {column[0] for column in whole}
+    assert {column[:3] for column in structure(filled)["columns"] if column[0] in tables} == whole
     assert run_sql(filled, "SELECT count(*) FROM heggerty_curriculum_data")[0]["count"] == ROWS
     migrate(app, "downgrade")
     assert structure(filled) == before

@@ -120,7 +120,7 @@ def test_a_client_that_does_not_wait_for_the_answer_gets_its_item(
     with server.begin(as_parent, len(WORDS)) as connection:
         connection.sendall(WORDS)
     rows = wait_for(lambda: sql("SELECT file_path FROM content_library"))
-    assert left_in(server) == ([rows[0]["file_path"]], [])
+    assert wait_for(lambda: left_in(server) == ([rows[0]["file_path"]], []))
 
 
 def test_refusals_reach_a_client_that_is_still_sending(server: Server, as_child: dict[str, str]) -> None:

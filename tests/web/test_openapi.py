@@ -267,6 +267,16 @@ def _tour(parent, child):
         ("DELETE", "/content/2?purge=true", 404, parent, {}),
         ("DELETE", "/content/1?purge=true", 409, parent, {}),
     ]
+    for report in ("/content/analytics/summary", "/content/analytics/items/1"):
+        yield from [
+            ("GET", report, 200, parent, {}),
+            ("GET", f"{report}?format=csv&start=2026-01-01&end=2026-01-31", 200, parent, {}),
+            ("GET", report, 304, parent, known),
+            ("GET", f"{report}?start=x", 400, parent, {}),
+            ("GET", report, 401, NOBODY, {}),
+            ("GET", report, 403, child, {}),
+            ("GET", report, 412, parent, stale),
+        ]
     for facet in ("subjects", "age-ranges", "content-types"):
         yield from [
             ("GET", f"/content/{facet}", 200, child, {}),
