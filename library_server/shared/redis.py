@@ -18,7 +18,7 @@ from redis.retry import Retry
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.08  # the contract allows 100 ms of waiting
-LONG_SECONDS = 0.02  # a request that has waited so long for Redis asks it no more
+LONG_SECONDS = 0.05  # a request that has waited so long for Redis asks it no more
 PAUSE_SECONDS = 1.0  # between two tries while Redis is away
 GENERATION = "library:generation"  # what was cached under another one does not count
 GENERATION_SECONDS = 7 * 86_400

@@ -369,6 +369,8 @@ def _check(description, path, method, response):
     kinds = told[status].get("content", {})
     if not kinds:
         assert response.get_data() == b""
+    elif response.mimetype == "text/csv":
+        assert "text/csv" in kinds
     elif "application/json" in kinds:
         assert response.mimetype == "application/json"
         schema = {**kinds["application/json"]["schema"], "components": description["components"]}
