@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, has_request_context
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -170,10 +171,13 @@ class Reply:
 
 
 class Batch:
-    """Commands of one request, sent together when the first answer is wanted: one round trip for all."""
+    """Commands that are sent together when the first answer is wanted: one round trip for all.
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    Once it has waited for `longest` seconds, every answer is RedisAway.
+    """
+
+    def __init__(self, gate: Gate, longest: float) -> None:
+        self._gate, self._longest = gate, longest
         self._waiting: list[tuple[tuple[Any, ...], Reply]] = []
         self._waited = 0.0
 
@@ -184,13 +188,13 @@ class Batch:
         return reply
 
     def send(self) -> None:
-        """Sends what waits. A request that has waited long already gets RedisAway for answers."""
+        """Sends what waits."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
         started = time.monotonic()
         try:
-            if self._waited > LONG_SECONDS:
+            if self._waited > self._longest:
                 raise RedisAway
             answers = self._gate.run([command for command, _ in waiting])
         except RedisAway as away:
@@ -234,9 +238,9 @@ class SharedRedis:
         return self.gate.ask(work)
 
     def batch(self) -> Batch:
-        """The commands of this request."""
+        """The commands of this request, or of a command of ours, which has the time."""
         if "library_batch" not in g:
-            g.library_batch = Batch(self.gate)
+            g.library_batch = Batch(self.gate, LONG_SECONDS if has_request_context() else math.inf)
         batch: Batch = g.library_batch
         return batch
 
