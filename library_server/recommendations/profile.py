@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -10,12 +11,11 @@ from library_server.recommendations import stored
 
 MASTERED = 80.0  # percent; the contract's
 NEEDED_BEFORE = 60.0  # percent of a skill that others build on
-TOO_HARD = 50.0  # percent: below, the next step is an easier one
+CHALLENGE = 50.0  # percent: where a skill stands that is named as a challenge, without a score
 EASIER, HARDER = 0.8, 1.2  # of ai_difficulty_adjustment, 1.0 is neutral
 LATEST = 5  # results of a skill that count
 FADING = 0.7  # how much each older one of them counts
-SLOW = 2.0  # times an item's average: success that took so long asks for nothing harder
-MIDDLE = 1
+SLOW = 2.0  # times an item's average: success that took so long was hard
 MAX_AGE = 120
 ANY = ""  # of content types
 
@@ -35,6 +35,7 @@ class Attempt:
     content_type: str = ""
     step: int | None = None
     slow: bool = False
+    on: date | None = None
 
     @property
     def mastered(self) -> bool:
@@ -87,7 +88,7 @@ class Profile:
     def needy(self) -> list[str]:
         """The skills known to need work, the neediest first."""
         weak = {name: result.score for name, result in self.results.items() if result.score < MASTERED}
-        told = dict.fromkeys(self.challenges - self.strengths - set(self.results), TOO_HARD)
+        told = dict.fromkeys(self.challenges - self.strengths - set(self.results), CHALLENGE)
         return sorted(weak | told, key=lambda name: ((weak | told)[name], name))
 
 

@@ -164,5 +164,6 @@ def _attempt(row: RowMapping, item: RowMapping | Mapping[str, Any]) -> Attempt:
         subject=item.get("subject_area") or "",
         content_type=item.get("content_type") or "",
         step=stored.step(item.get("difficulty_level")),
+        on=stored.day(row.get("at")),
         slow=took is not None and usual is not None and took > SLOW * usual,
     )

@@ -1,6 +1,5 @@
 """From scored items to a list: the best first, varied, and in the same order all day."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +31,9 @@ def rank(
     average = Average.of(wanted)
     scored = []
     for item in wanted:
-        parts = scoring.parts(child, item, average, today)
-        scored.append(Ranked(item, round(scoring.score(parts, weights), 2), parts))
-    scored.sort(key=lambda each: (-each.score, _shuffled(each.item.id, today, seed)))
+        parts = scoring.parts(child, item, average, today, seed)
+        scored.append(Ranked(item, scoring.score(parts, weights), parts))
+    scored.sort(key=lambda each: (-each.score, each.item.id))
     return _varied(scored, limit)
 
 
@@ -61,7 +60,3 @@ def _varied(scored: Sequence[Ranked], limit: int) -> list[Ranked]:
         if not queues[kind]:
             del queues[kind]
     return chosen
-
-
-def _shuffled(item: int, today: date, seed: str) -> bytes:
-    return hashlib.blake2b(f"{seed}:{today}:{item}".encode(), digest_size=8).digest()

@@ -10,6 +10,7 @@ from library_server.recommendations.scoring import Candidate
 NEW_DAYS = 30
 MANY_USES = 50
 GOOD_SUCCESS = 80
+WELL_FITTING = 0.7
 ENGAGED = 60.0
 STEP_NAMES = ("easy", "standard", "challenging")
 
@@ -24,13 +25,13 @@ def reason(
         "week": f"Belongs to week {item.week}, the current one." if item.week and item.week == child.week else None,
         "prerequisites": _prerequisites(child, item),
         "engagement": _engagement(child, item),
-        "difficulty": _difficulty(child, item),
+        "difficulty": _difficulty(child, item, parts),
         "success": _success(item),
         "popularity": f"Often used: {item.uses} times so far." if item.uses >= MANY_USES else None,
         "freshness": "New in the library." if item.created and (today - item.created).days <= NEW_DAYS else None,
     }
     lifts = {
-        name: weights[name] * (parts[name] - (0 if name in ("unfinished", "freshness") else scoring.UNKNOWN))
+        name: weights[name] * (parts[name] - (0 if name == "unfinished" else scoring.UNKNOWN))
         for name, sentence in sentences.items()
         if sentence and weights[name] > 0
     }
@@ -74,15 +75,15 @@ def _engagement(child: Profile, item: Candidate) -> str | None:
     return f"The kind of content that holds attention best ({_words(item.content_type)}: {int(mean)} % engagement)."
 
 
-def _difficulty(child: Profile, item: Candidate) -> str | None:
-    if item.step is None or item.step != scoring.target_step(child, item):
+def _difficulty(child: Profile, item: Candidate, parts: Mapping[str, float]) -> str | None:
+    if item.step is None or parts["difficulty"] < WELL_FITTING:
         return None
     told = f"Its difficulty ({STEP_NAMES[item.step]})"
     if child.recent or any(name in child.results for name in item.practises):
         return f"{told} fits the results so far."
     if child.adjustment is not None and not EASIER <= child.adjustment <= HARDER:
         return f"{told} fits the pace set at present."
-    return f"{told} is the usual one to start with."
+    return f"{told} is the usual one to start with." if item.step == scoring.MIDDLE else None
 
 
 def _success(item: Candidate) -> str | None:

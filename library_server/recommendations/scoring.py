@@ -1,5 +1,6 @@
 """How well an item suits a child: named parts from 0 to 1, and their weighted mean (docs/recommendations.md)."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from library_server.recommendations.profile import Profile
 
 UNKNOWN = 0.5  # a part of which nothing is known
 CHALLENGE_NEED, STRENGTH_NEED = 0.6, 0.15  # of a skill that is named as one without a score
-FRESH_DAYS = 90
+MIDDLE = 1  # the step where a child starts of whom nothing is known
+USUAL = 70.0  # percent that teaches: neither sure nor hopeless
+STEP = 20.0  # percent that a step of difficulty costs
+HOPELESS = 40.0  # percent: an item that went so badly is not unfinished, but too hard
+NEW_DAYS = 90
+REST_DAYS = 14
+PHONEMIC = "phonemic_awareness"
 FEW = 20  # uses: an item with that many is believed half, half its success is the mean of all
 FEW_ATTEMPTS = 5  # the same for a child's engagement with a kind of content
 WEEKS_AWAY = 6
@@ -63,18 +70,19 @@ def score(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
     return math.fsum(weights[name] * value for name, value in parts.items()) / math.fsum(weights.values())
 
 
-def parts(child: Profile, item: Candidate, average: Average, today: date) -> dict[str, float]:
+def parts(child: Profile, item: Candidate, average: Average, today: date, seed: str) -> dict[str, float]:
     """Every part by its name, each from 0 to 1."""
     return {
         "skill_need": _skill_need(child, item),
         "prerequisites": min((_readiness(child, name) for name in item.prerequisites), default=1.0),
-        "difficulty": UNKNOWN if item.step is None else 1 - abs(item.step - target_step(child, item)) / 2,
+        "difficulty": _fit(child, item, average),
         "unfinished": _unfinished(child, item),
         "engagement": _engagement(child, item),
         "week": _nearness_of_week(child, item),
-        "success": _shrunk(average.success if item.success is None else item.success, average.success, item.uses) / 100,
+        "success": _success(item, average) / 100,
         "popularity": _shrunk(_popularity(item), average.popularity, item.uses) / (average.most or 1),
-        "freshness": max(0.0, 1 - max(0, (today - item.created).days) / FRESH_DAYS) if item.created else 0.0,
+        "freshness": _freshness(child, item, today),
+        "turn": _turn(item, today, seed),
     }
 
 
@@ -87,25 +95,35 @@ def need(child: Profile, skill: str) -> float:
     return max(1 - result.score / 100, CHALLENGE_NEED if named > 0 else 0.0)
 
 
-def target_step(child: Profile, item: Candidate) -> int:
-    """The step (0 to 2) that the item should be at: the last one of its skills, moved by how that went.
+def expected_accuracy(child: Profile, item: Candidate, average: Average) -> float:
+    """Percent that the child may reach with the item; below 0 and above 100 are harder and easier than that.
 
-    Where there is no result for its skills it starts in the middle, moved by the latest results of any kind; and
-    `ai_difficulty_adjustment` moves either.
+    Its results in the item's weakest skill, one step of difficulty up or down for `STEP` points, and how others do with
+    the item. Where the skill is unknown it is expected to do as usual in the middle, and half as its latest results.
     """
     found = [child.results[name] for name in item.practises if name in child.results]
-    result = min(found, key=lambda each: each.score, default=child.recent)
-    base = child.phonemic_step if item.subject == "phonemic_awareness" else None
-    if found and result and result.step is not None:
-        base = result.step
-    moved = known.MIDDLE if base is None else base
-    if result and result.score < known.TOO_HARD:
-        moved -= 1
-    elif result and result.score >= known.MASTERED and not result.slow:
-        moved += 1
-    if child.adjustment is not None:
-        moved += (child.adjustment > known.HARDER) - (child.adjustment < known.EASIER)
-    return min(max(moved, 0), 2)
+    result = min(found, key=lambda each: each.score, default=None)
+    step = child.phonemic_step if item.subject == PHONEMIC else None
+    if result is not None:
+        score, step = result.score - (STEP / 2 if result.slow else 0), step if result.step is None else result.step
+    elif child.recent is not None:
+        score, step = (USUAL + child.recent.score) / 2, step if child.recent.step is None else child.recent.step
+    else:
+        score = USUAL
+    harder = 0 if item.step is None else item.step - (MIDDLE if step is None else step)
+    others = _success(item, average) - average.success
+    return score - STEP * harder + others / 2
+
+
+def wanted_accuracy(child: Profile) -> float:
+    """Percent that an item should be worth: one step's more or less where the child is to have it easier or harder."""
+    if child.adjustment is None:
+        return USUAL
+    return USUAL + STEP * ((child.adjustment < known.EASIER) - (child.adjustment > known.HARDER))
+
+
+def _fit(child: Profile, item: Candidate, average: Average) -> float:
+    return max(0.0, 1 - abs(expected_accuracy(child, item, average) - wanted_accuracy(child)) / (2 * STEP))
 
 
 def _skill_need(child: Profile, item: Candidate) -> float:
@@ -121,13 +139,33 @@ def _readiness(child: Profile, skill: str) -> float:
 
 
 def _unfinished(child: Profile, item: Candidate) -> float:
-    """Higher the nearer the last try came and the more it engaged; what was tried often in vain may rest."""
+    """Higher the nearer the last try came and the more it engaged; what was hopeless, or tried often, may rest."""
     attempt = child.by_item.get(item.id)
-    if attempt is None:
+    if attempt is None or attempt.attempts >= GIVE_IT_REST:
         return 0.0
-    near = 0.5 + (attempt.accuracy or 0) / known.MASTERED / 2
-    engaged = 1.0 if attempt.engagement is None else 0.5 + attempt.engagement / 200
-    return near * engaged * (0.4 if attempt.attempts >= GIVE_IT_REST else 1)
+    near = max(0.0, (attempt.accuracy or 0) - HOPELESS) / (known.MASTERED - HOPELESS)
+    return near * (1.0 if attempt.engagement is None else 0.5 + attempt.engagement / 200)
+
+
+def _freshness(child: Profile, item: Candidate, today: date) -> float:
+    """Half for what the child has not tried for a while, half for what is new in the library."""
+    attempt, new = child.by_item.get(item.id), 0.0
+    if item.created is not None:
+        new = max(0.0, 1 - max(0, (today - item.created).days) / NEW_DAYS)
+    rested = 1.0
+    if attempt is not None:
+        rested = 0.5 if attempt.on is None else min(1.0, max(0, (today - attempt.on).days) / REST_DAYS)
+    return (rested + new) / 2
+
+
+def _turn(item: Candidate, today: date, seed: str) -> float:
+    """Another one for each item and day: a list that goes unused for days does not stay the same."""
+    drawn = hashlib.blake2b(f"{seed}:{today}:{item.id}".encode(), digest_size=4).digest()
+    return int.from_bytes(drawn) / 0xFFFF_FFFF
+
+
+def _success(item: Candidate, average: Average) -> float:
+    return _shrunk(average.success if item.success is None else item.success, average.success, item.uses)
 
 
 def _engagement(child: Profile, item: Candidate) -> float:

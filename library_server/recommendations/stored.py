@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +33,12 @@ def percent(value: Any) -> float | None:
     """A finite number, brought into 0 to 100."""
     found = number(value, -math.inf, math.inf)
     return None if found is None or math.isinf(found) else min(max(found, 0.0), 100.0)
+
+
+def day(epoch: Any) -> date | None:
+    """The day (UTC) of seconds since 1970."""
+    seconds = number(epoch, 0, 253_402_300_799)  # the last second of the year 9999
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).date()
 
 
 def step(level: Any) -> int | None:
