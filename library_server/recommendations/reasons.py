@@ -7,6 +7,7 @@ from library_server.recommendations import scoring
 from library_server.recommendations.profile import EASIER, HARDER, MASTERED, NEEDED_BEFORE, Profile
 from library_server.recommendations.scoring import Candidate
 
+ABOUT_THE_CHILD = ("skill_need", "unfinished")  # these go before what is usual of an item
 NEW_DAYS = 30
 MANY_USES = 50
 GOOD_SUCCESS = 80
@@ -31,7 +32,7 @@ def reason(
         "freshness": "New in the library." if item.created and (today - item.created).days <= NEW_DAYS else None,
     }
     lifts = {
-        name: weights[name] * (parts[name] - (0 if name == "unfinished" else scoring.UNKNOWN))
+        name: weights[name] * (parts[name] - (0 if name in ABOUT_THE_CHILD else scoring.UNKNOWN))
         for name, sentence in sentences.items()
         if sentence and weights[name] > 0
     }

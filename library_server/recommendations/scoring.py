@@ -17,6 +17,7 @@ STEP = 20.0  # percent that a step of difficulty costs
 HOPELESS = 40.0  # percent: an item that went so badly is not unfinished, but too hard
 NEW_DAYS = 90
 REST_DAYS = 14
+BELIEVED = 0.5  # how far the success of many outweighs what an item says of its difficulty
 PHONEMIC = "phonemic_awareness"
 FEW = 20  # uses: an item with that many is believed half, half its success is the mean of all
 FEW_ATTEMPTS = 5  # the same for a child's engagement with a kind of content
@@ -110,9 +111,11 @@ def expected_accuracy(child: Profile, item: Candidate, average: Average) -> floa
         score, step = (USUAL + child.recent.score) / 2, step if child.recent.step is None else child.recent.step
     else:
         score = USUAL
-    harder = 0 if item.step is None else item.step - (MIDDLE if step is None else step)
-    others = _success(item, average) - average.success
-    return score - STEP * harder + others / 2
+    step = MIDDLE if step is None else step
+    harder = 0 if item.step is None else item.step - step
+    usual_there = average.success - STEP * (step - MIDDLE)
+    proven = BELIEVED * (0 if item.success is None else item.uses / (item.uses + FEW))
+    return score - (1 - proven) * STEP * harder + proven * ((item.success or 0) - usual_there)
 
 
 def wanted_accuracy(child: Profile) -> float:
