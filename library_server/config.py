@@ -39,15 +39,15 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 # The parts of a recommendation's score (docs/recommendations.md) and how much each counts.
 DEFAULT_WEIGHTS = {
-    "skill_need": 0.25,
+    "skill_need": 0.3,
     "prerequisites": 0.15,
     "difficulty": 0.25,
     "unfinished": 0.05,
     "engagement": 0.05,
-    "week": 0.05,
-    "success": 0.05,
-    "popularity": 0.03,
-    "freshness": 0.07,
+    "week": 0.04,
+    "success": 0.04,
+    "popularity": 0.02,
+    "freshness": 0.05,
     "turn": 0.05,
 }
 

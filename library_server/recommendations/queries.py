@@ -17,8 +17,10 @@ from sqlalchemy import (
     extract,
     func,
     null,
+    or_,
     select,
     table,
+    text,
 )
 
 from library_server.catalog.models import ContentItem
@@ -108,7 +110,7 @@ def _newest_of_each(child_id: int, there: Collection[str]) -> CTE:
     return (
         select(*told, when.label("at"))
         .where(progress.c.child_id == child_id, progress.c.content_id.is_not(None))
-        .distinct(progress.c.content_id)
+        .prefix_with(text("DISTINCT ON (progress.content_id)"))
         .order_by(progress.c.content_id, *order)
         .cte("newest")
     )
@@ -116,8 +118,8 @@ def _newest_of_each(child_id: int, there: Collection[str]) -> CTE:
 
 def short_text(column: Any) -> ColumnElement[str | None]:
     """A JSON column as text, where it is not so long that it names no skills."""
-    text = cast(column, Text)
-    return case((func.length(text) <= _MAX_JSON_CHARACTERS, text))
+    told = cast(column, Text)
+    return case((func.length(told) <= _MAX_JSON_CHARACTERS, told))
 
 
 def _newest(source: str, child_id: int, wanted: Sequence[str], order: Sequence[str]) -> dict[str, Any] | None:
@@ -127,7 +129,7 @@ def _newest(source: str, child_id: int, wanted: Sequence[str], order: Sequence[s
     found = table(source, *(column(name) for name in {"child_id", *wanted, *order}))
     newest: Select[Any] = (
         select(*(found.c[name] for name in wanted))
-        .where(found.c.child_id == child_id)
+        .where(found.c.child_id == child_id, or_(*(found.c[name].is_not(None) for name in wanted)))
         .order_by(*(found.c[name].desc().nulls_last() for name in order))
         .limit(1)
     )

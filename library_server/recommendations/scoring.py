@@ -10,10 +10,12 @@ from library_server.recommendations import profile as known
 from library_server.recommendations.profile import Profile
 
 UNKNOWN = 0.5  # a part of which nothing is known
-CHALLENGE_NEED, STRENGTH_NEED = 0.6, 0.15  # of a skill that is named as one without a score
+CHALLENGE_NEED, UNKNOWN_NEED, STRENGTH_NEED = 0.6, 0.35, 0.15  # of skills without a score
+NAMED_READINESS = 0.35  # less than unknown for a challenge, more for a strength
 MIDDLE = 1  # the step where a child starts of whom nothing is known
 USUAL = 70.0  # percent that teaches: neither sure nor hopeless
 STEP = 20.0  # percent that a step of difficulty costs
+TOO_FAR = 60.0  # percent between what is expected and what is wanted: fits not at all
 HOPELESS = 40.0  # percent: an item that went so badly is not unfinished, but too hard
 NEW_DAYS = 90
 REST_DAYS = 14
@@ -92,7 +94,7 @@ def need(child: Profile, skill: str) -> float:
     result = child.results.get(skill)
     named = (skill in child.challenges) - (skill in child.strengths)
     if result is None:
-        return CHALLENGE_NEED if named > 0 else STRENGTH_NEED if named < 0 else UNKNOWN
+        return CHALLENGE_NEED if named > 0 else STRENGTH_NEED if named < 0 else UNKNOWN_NEED
     return max(1 - result.score / 100, CHALLENGE_NEED if named > 0 else 0.0)
 
 
@@ -126,7 +128,7 @@ def wanted_accuracy(child: Profile) -> float:
 
 
 def _fit(child: Profile, item: Candidate, average: Average) -> float:
-    return max(0.0, 1 - abs(expected_accuracy(child, item, average) - wanted_accuracy(child)) / (2 * STEP))
+    return max(0.0, 1 - abs(expected_accuracy(child, item, average) - wanted_accuracy(child)) / TOO_FAR)
 
 
 def _skill_need(child: Profile, item: Candidate) -> float:
@@ -138,7 +140,8 @@ def _readiness(child: Profile, skill: str) -> float:
     result = child.results.get(skill)
     if result is not None:
         return min(1.0, result.score / known.NEEDED_BEFORE)
-    return 1 - need(child, skill)
+    named = (skill in child.challenges) - (skill in child.strengths)
+    return UNKNOWN - NAMED_READINESS * named
 
 
 def _unfinished(child: Profile, item: Candidate) -> float:

@@ -48,7 +48,7 @@ def test_the_skill_that_is_weakest_is_needed_most():
     child = Profile(results={"blending": Result(45), "rhyming": Result(95)}, strengths=frozenset(["counting"]))
     weak, unknown, strong, named = (item(skills=(skill,)) for skill in ("blending", "shapes", "rhyming", "counting"))
     needs = [part("skill_need", child, each) for each in (weak, unknown, named, strong)]
-    assert needs == pytest.approx([0.55, 0.5, 0.15, 0.05])
+    assert needs == pytest.approx([0.55, 0.35, 0.15, 0.05])
     assert part("skill_need", child, item(skills=("rhyming", "blending"))) == pytest.approx((0.55 + 0.3) / 2)
 
 
@@ -100,8 +100,8 @@ def test_success_that_took_long_asks_for_nothing_harder():
 def test_what_is_too_hard_even_at_its_easiest_fits_badly():
     child = Profile(results={"blending": Result(20, 0), "rhyming": Result(65, 0)})
     hopeless, near = (item(skills=(skill,), step=0) for skill in ("blending", "rhyming"))
-    assert part("difficulty", child, hopeless) == 0
-    assert part("difficulty", child, near) == pytest.approx(1 - 5 / 40)
+    assert part("difficulty", child, hopeless) == pytest.approx(1 - 50 / 60)
+    assert part("difficulty", child, near) == pytest.approx(1 - 5 / 60)
 
 
 def test_the_phonemic_level_counts_for_its_subject_alone():
