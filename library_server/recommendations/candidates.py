@@ -30,6 +30,7 @@ from library_server.recommendations.scoring import Candidate
 
 POOL = 1000  # items to score, about
 LEAST_OF_EACH = 2
+SUBJECTS = 60  # of age range and subject
 SKILLS = 200  # of age range, subject and skill
 NEEDY_SKILLS = 8
 NEEDY_TIMES = 4  # as many of a skill that wants work
@@ -97,16 +98,13 @@ def _groups(shown: ColumnElement[bool], ages: Sequence[str], needy: Sequence[str
     """
     subjects = _subjects(shown, ages)
     first = _lowest(_SKILL, shown, subjects).label("skill")
-    hop = select(subjects.c.age, subjects.c.subject, first).where(subjects.c.subject.is_not(None))
-    hops = hop.cte("hops", recursive=True)
+    hops = select(subjects.c.age, subjects.c.subject, first).cte("hops", recursive=True)
     further = _lowest(_SKILL, shown, hops, hops.c.skill < _SKILL)
     hops = hops.union_all(select(hops.c.age, hops.c.subject, further).where(hops.c.skill.is_not(None)))
     wanted = select(_unnested(needy, Text, "skill")).subquery()
     skills = union(
         select(hops).where(hops.c.skill.is_not(None)).limit(SKILLS).subquery().select(),
-        select(subjects.c.age, subjects.c.subject, wanted.c.skill)
-        .join_from(subjects, wanted, true())
-        .where(subjects.c.subject.is_not(None)),
+        select(subjects.c.age, subjects.c.subject, wanted.c.skill).join_from(subjects, wanted, true()),
     ).subquery()
     steps = select(_unnested(STEPS, Integer, "step")).subquery()
     return select(skills, steps.c.step).join_from(skills, steps, true()).cte("groups")
@@ -114,9 +112,10 @@ def _groups(shown: ColumnElement[bool], ages: Sequence[str], needy: Sequence[str
 
 def _subjects(shown: ColumnElement[bool], ages: Sequence[str]) -> CTE:
     age = select(_unnested(ages, Text, "age")).subquery("ages")
-    found = select(age.c.age, _lowest(_ITEM.subject_area, shown, age).label("subject")).cte("subjects", recursive=True)
+    found = select(age.c.age, _lowest(_ITEM.subject_area, shown, age).label("subject")).cte("found", recursive=True)
     further = _lowest(_ITEM.subject_area, shown, found, _ITEM.subject_area > found.c.subject)
-    return found.union_all(select(found.c.age, further).where(found.c.subject.is_not(None)))
+    found = found.union_all(select(found.c.age, further).where(found.c.subject.is_not(None)))
+    return select(found).where(found.c.subject.is_not(None)).limit(SUBJECTS).cte("subjects")
 
 
 def _lowest(column: ColumnElement[str], shown: ColumnElement[bool], at: Any, *more: ColumnElement[bool]) -> Any:

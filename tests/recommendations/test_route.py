@@ -256,7 +256,8 @@ def test_every_reason_is_true_of_its_item(make_app, database_url, redis, sql, ch
     sql(TRIED.format(child=child, rows=300))
     sql("UPDATE content_library SET content_type = 'lesson' WHERE content_type <> 'game'")
     sql(
-        "UPDATE progress SET engagement_score = 90 FROM content_library c WHERE c.id = content_id AND content_type = 'game';"
+        "UPDATE progress SET engagement_score = 90 "
+        "FROM content_library c WHERE c.id = content_id AND content_type = 'game';"
         "UPDATE progress SET accuracy_percentage = 79 WHERE content_id % 13 IN (1, 2) OR content_id % 7 IN (1, 2)"
     )
     newest = {row["content_id"]: row for row in sql("SELECT * FROM progress")}
