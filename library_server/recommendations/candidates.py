@@ -28,12 +28,12 @@ from library_server.recommendations import stored
 from library_server.recommendations.queries import short_text
 from library_server.recommendations.scoring import Candidate
 
-POOL = 1000  # items to score, about
+POOL = 800  # items to score, about
 LEAST_OF_EACH = 2
 SUBJECTS = 60  # of age range and subject
 SKILLS = 200  # of age range, subject and skill
 NEEDY_SKILLS = 8
-NEEDY_TIMES = 4  # as many of a skill that wants work
+NEEDY_TIMES = 3  # as many of a skill that wants work
 NEWEST = 200
 UNFINISHED = 100
 STEPS = (0, 1, 2, 3)  # 3: none of the two dialects

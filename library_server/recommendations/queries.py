@@ -29,7 +29,7 @@ from library_server.recommendations import stored
 from library_server.recommendations.profile import MASTERED, SLOW, Attempt
 from library_server.shared import schema
 
-LATEST_ITEMS = 500  # attempts whose items are looked at
+LATEST_ITEMS = 300  # attempts whose items are looked at
 MAX_ID = 2**31 - 1
 _MAX_JSON_CHARACTERS = 4000
 _CHILD = (
