@@ -7,7 +7,7 @@ from library_server.recommendations import scoring
 from library_server.recommendations.profile import EASIER, HARDER, MASTERED, NEEDED_BEFORE, Profile
 from library_server.recommendations.scoring import Candidate
 
-ABOUT_THE_CHILD = ("skill_need", "unfinished")  # these go before what is usual of an item
+ABOUT_THE_CHILD = ("skill_need", "unfinished")
 NEW_DAYS = 30
 MANY_USES = 50
 GOOD_SUCCESS = 80
@@ -19,7 +19,10 @@ STEP_NAMES = ("easy", "standard", "challenging")
 def reason(
     child: Profile, item: Candidate, parts: Mapping[str, float], weights: Mapping[str, float], today: date
 ) -> str:
-    """The sentence of the part that lifts the item most, of those that have something true to say."""
+    """The sentence of the part that lifts the item most, of those that have something true to say.
+
+    What the child has to practise or to finish goes before what is usual of the item.
+    """
     sentences = {
         "unfinished": _unfinished(child, item),
         "skill_need": _skill_need(child, item),
@@ -32,7 +35,7 @@ def reason(
         "freshness": "New in the library." if item.created and (today - item.created).days <= NEW_DAYS else None,
     }
     lifts = {
-        name: weights[name] * (parts[name] - (0 if name in ABOUT_THE_CHILD else scoring.UNKNOWN))
+        name: (name in ABOUT_THE_CHILD, weights[name] * (parts[name] - scoring.UNKNOWN))
         for name, sentence in sentences.items()
         if sentence and weights[name] > 0
     }
