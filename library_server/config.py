@@ -1,5 +1,6 @@
 """The settings: the only reader of ``os.environ``; each is typed, with its default and a sentence."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -38,6 +39,39 @@ def _split(value: object) -> object:
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+# The parts of a recommendation's score (docs/recommendations.md) and how much each counts.
+DEFAULT_WEIGHTS = {
+    "skill_need": 0.3,
+    "prerequisites": 0.15,
+    "difficulty": 0.25,
+    "unfinished": 0.05,
+    "engagement": 0.05,
+    "week": 0.04,
+    "success": 0.04,
+    "popularity": 0.02,
+    "freshness": 0.05,
+    "turn": 0.05,
+}
+
+
+def _weights(value: object) -> dict[str, float]:
+    if not isinstance(value, str):
+        raise ValueError("must be like skill_need=0.3,difficulty=0.2")
+    weights = dict(DEFAULT_WEIGHTS)
+    for entry in value.split(","):
+        name, _, number = (part.strip() for part in entry.partition("="))
+        if name not in DEFAULT_WEIGHTS:
+            raise ValueError(f"may name {', '.join(DEFAULT_WEIGHTS)}, each like skill_need=0.3")
+        if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", number, re.ASCII):
+            raise ValueError(f"has a weight of {name} that is not a number from 0 to 999")
+        weights[name] = float(number)
+    if not math.fsum(weights.values()):
+        raise ValueError("must leave one weight above 0")
+    return weights
+
+
+Weights = Annotated[dict[str, float], BeforeValidator(_weights)]
 
 
 def _limit(value: str) -> str:
@@ -102,6 +136,12 @@ class Config(BaseModel):
     difficulty_levels: CommaList = Field(
         ("beginner", "intermediate", "advanced", "easy", "standard", "challenging"),
         description="Values of `difficulty_level` that may be written.",
+    )
+    recommendation_weights: Weights = Field(
+        ",".join(f"{name}={weight}" for name, weight in DEFAULT_WEIGHTS.items()),
+        validate_default=True,
+        description="How much each part of a recommendation counts (`docs/recommendations.md`); "
+        "what is not named keeps its default.",
     )
     revocation_required: bool = Field(
         False, description="`true`: answer 503 while Redis cannot say whether a token is revoked."

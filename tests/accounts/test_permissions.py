@@ -7,7 +7,7 @@ from library_server import create_app
 from library_server.extensions import db
 from tests.conftest import SECRET, bearer, make_child, make_parent, run_sql, truncate_all
 
-ANYONE, USER, EDITOR = "anyone", "a parent or child", "an editor"
+ANYONE, USER, EDITOR, FAMILY = "anyone", "a parent or child", "an editor", "that child, its parent"
 CURRICULUM = {
     "heggerty": ("heggerty_curriculum_data", "lesson_number, skill_focus, activity_type", "1, 'a', 'b'"),
     "nursery-rhymes": ("nursery_rhyme_data", "rhyme_name", "'a'"),
@@ -25,6 +25,7 @@ MATRIX = {
     "GET /content/subjects": USER,
     "GET /content/age-ranges": USER,
     "GET /content/content-types": USER,
+    "GET /content/child/<int:child_id>/recommendations": FAMILY,
     "GET /content/<path:path>": USER,
     "GET /assets/<path:path>": ANYONE,
     "GET /content/analytics/summary": EDITOR,
@@ -55,7 +56,8 @@ MATRIX = {
     )
 }
 # What stands for the variables of rules. Item 1 is there, its file in both folders, and row 1 of each curriculum.
-SAMPLES = {"<int:item_id>": "1", "<int:row_id>": "1", "<path:path>": "images/spider.json", "<name>": "start.js"}
+SAMPLES = {"<int:item_id>": "1", "<int:child_id>": "1", "<int:row_id>": "1"}
+SAMPLES |= {"<path:path>": "images/spider.json", "<name>": "start.js"}
 
 
 NOBODY = (401, "Authentication token is missing")
@@ -63,9 +65,11 @@ GARBAGE = (401, "Token is invalid")
 STRANGER = (401, "User not found")
 CHILD = (403, "Parent access required")
 PARENT = (403, "Editor access required")
+NO_RELATION = (403, "Access denied")
 EXPECTED = {  # how each caller is refused; who is not named gets in
     ANYONE: {},
     USER: {"nobody": NOBODY, "garbage": GARBAGE, "stranger": STRANGER},
+    FAMILY: {"nobody": NOBODY, "garbage": GARBAGE, "stranger": STRANGER, "parent": NO_RELATION},
     EDITOR: {"nobody": NOBODY, "garbage": GARBAGE, "stranger": STRANGER, "child": CHILD, "parent": PARENT},
 }
 CALLERS = {
@@ -162,7 +166,13 @@ def test_who_is_refused_changes_nothing(start, items, route, caller):
 
 @pytest.mark.parametrize(
     ("route", "caller"),
-    [(route, caller) for route, who in MATRIX.items() if "<" in route for caller in EXPECTED[who]],
+    [
+        (route, caller)
+        for route, who in MATRIX.items()
+        if "<" in route
+        for caller in EXPECTED[who]
+        if EXPECTED[who][caller] is not NO_RELATION  # the contract tells a parent that a child does not exist
+    ],
 )
 def test_a_refusal_tells_neither_what_there_is_nor_what_is_wrong(start, items, route, caller):
     method, path = request_of(route)

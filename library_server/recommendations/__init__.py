@@ -1,0 +1,1 @@
+"""Recommendations: what of the library suits a child next, and why."""

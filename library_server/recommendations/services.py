@@ -1,0 +1,81 @@
+"""What suits a child next: permit, read, rank."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from library_server.actor import Actor
+from library_server.catalog.models import ContentItem
+from library_server.config import current_config
+from library_server.lib.clock import utc_now
+from library_server.recommendations import candidates, profile, queries, ranking, reasons
+from library_server.recommendations.errors import AccessDenied, ChildNotFound
+from library_server.recommendations.profile import Profile
+
+EVERY_AGE = "all"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An item, how well it suits (0 to 1), and a sentence that says why."""
+
+    item: ContentItem
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The best first, and what they are based on."""
+
+    child_id: int
+    child_name: str
+    child: Profile
+    attempted: int  # items
+    items: list[Recommendation]
+
+
+def recommend(actor: Actor, child_id: int, limit: int) -> Recommendations:
+    """At most `limit` items for the child. Raises AccessDenied, ChildNotFound.
+
+    The same all day, as long as neither the child's progress nor the library changes.
+    """
+    row = _permitted(actor, child_id)
+    settings, today = current_config(), utc_now().date()
+    tried = queries.tried(child_id)
+    scores = queries.skill_scores(child_id)
+    child = profile.build(row, scores, tried.latest, tried.mastered, settings.age_ranges)
+    found = candidates.find_candidates(
+        actor,
+        [EVERY_AGE, *([child.age_range] if child.age_range else [])],
+        child.mastered,
+        child.needy,
+        [attempt.content_id for attempt in child.attempts if not attempt.mastered],
+    )
+    weights = settings.recommendation_weights
+    ranked = ranking.rank(child, found, weights, limit, today, str(child_id))
+    told = _told(actor, child, ranked, weights, today)
+    return Recommendations(child_id, str(row.get("name") or ""), child, tried.count, told)
+
+
+def _permitted(actor: Actor, child_id: int) -> Mapping[str, Any]:
+    if actor.kind == "child" and actor.id != child_id:
+        raise AccessDenied
+    row = queries.find_child(child_id)
+    if row is None:
+        raise ChildNotFound
+    if actor.kind == "parent" and row.get("parent_id") != actor.id:
+        raise AccessDenied
+    return row
+
+
+def _told(
+    actor: Actor, child: Profile, ranked: list[ranking.Ranked], weights: Mapping[str, float], today: date
+) -> list[Recommendation]:
+    items = candidates.find_items(actor, [each.item.id for each in ranked])
+    return [
+        Recommendation(items[each.item.id], each.score, reasons.reason(child, each.item, each.parts, weights, today))
+        for each in ranked
+        if each.item.id in items
+    ]
