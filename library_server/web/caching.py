@@ -16,7 +16,7 @@ from flask import Response, current_app, request
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from library_server.config import Config, current_config
+from library_server.config import current_config
 from library_server.extensions import cache, db
 from library_server.lib.digests import tag
 from library_server.shared.cache import expect
@@ -134,12 +134,12 @@ def _generation() -> str | None:
 
 
 def _fingerprint() -> str:
-    kept: dict[Config, str] = current_app.extensions.setdefault("library_fingerprint", {})
-    config = current_config()
-    if config not in kept:
+    kept: dict[str, Any] = current_app.extensions
+    if "library_fingerprint" not in kept:
+        config = current_config()
         told = (__version__, config.cdn_base_url, config.content_files_access, config.signed_url_ttl, links.link_key())
-        kept[config] = tag(repr(told).encode())
-    return kept[config]
+        kept["library_fingerprint"] = tag(repr(told).encode())
+    return str(kept["library_fingerprint"])
 
 
 def _read(key: str, generation: str) -> Entry | None:
