@@ -12,6 +12,7 @@ from library_server.catalog import routes as catalog
 from library_server.config import Config
 from library_server.extensions import db, migrate
 from library_server.files import routes as files
+from library_server.search import routes as search
 from library_server.shared.redis import redis
 from library_server.usage import counting
 from library_server.web import docs, health
@@ -19,7 +20,7 @@ from library_server.web.errors import handle_errors_of, handle_routing_errors
 
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
 EVERYWHERE = ("",)
-FEATURES: list[Blueprint] = [catalog.bp, files.bp, docs.bp, health.bp]
+FEATURES: list[Blueprint] = [catalog.bp, search.bp, files.bp, docs.bp, health.bp]
 DIRECT: list[Blueprint] = [files.direct, health.direct]  # for clients that talk to our port without nginx
 BESIDE_US = Path(__file__).parent.parent / "migrations"
 MIGRATIONS = BESIDE_US if BESIDE_US.is_dir() else Path("migrations")  # installed elsewhere: where we are started

@@ -1,0 +1,48 @@
+"""Search over HTTP: parse, one call, status."""
+
+from flask import Response
+
+from library_server.accounts.guards import current_actor, require_user
+from library_server.search import queries, replies, schemas, suggestions
+from library_server.web.blueprints import LibraryBlueprint
+from library_server.web.inputs import load_query
+from library_server.web.openapi import document
+from library_server.web.responses import revalidated
+
+bp = LibraryBlueprint("search", __name__)
+
+
+@bp.get("/content/search")
+@document(replies.SearchReply, query=schemas.SearchQuery)
+@require_user
+def search_items() -> Response:
+    """Full-text search.
+
+    In titles, objectives, descriptions and metadata, best first; filters and pages as in lists. Where nothing has the
+    words, near spellings are offered.
+    """
+    query = load_query(schemas.SearchQuery)
+    found = queries.search(current_actor(), query.q, query.filters, query.window, query.active)
+    return revalidated(
+        {
+            "query": query.q,
+            "fuzzy": found.fuzzy,
+            "content": schemas.dump_found(found),
+            "filters_applied": query.filters,
+            "pagination": query.window.describe(found.total),
+            "facets": found.facets,
+        }
+    )
+
+
+bp.add_url_rule("/api/content/search", "search_items_api", search_items)
+
+
+@bp.get("/content/suggest")
+@document(replies.Suggestions, query=schemas.SuggestQuery)
+@require_user
+def suggest_titles() -> Response:
+    """Titles for a search box, as one types."""
+    query = load_query(schemas.SuggestQuery)
+    found = suggestions.suggest(current_actor(), query.q)
+    return revalidated({"query": query.q, "suggestions": [schemas.dump_suggestion(item) for item in found]})
