@@ -1,48 +1,48 @@
-"""Putting a search to PostgreSQL: bounded in time, as a tsquery, first exactly and then nearly."""
+"""Putting a search to PostgreSQL: as a tsquery, bounded in time, and seeing no more than the asker may."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from psycopg2.errors import QueryCanceled
-from sqlalchemy import ColumnElement, String, case, cast, func, literal, or_, text
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import ColumnElement
+from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.exc import OperationalError
 
 from library_server.extensions import db
 from library_server.search.errors import SearchTookTooLong
-from library_server.search.models import SearchEntry
-from library_server.search.near import Abilities, NearWord
+from library_server.search.near import NearWord
 from library_server.search.words import Wanted, is_unfinished, title_query
 
 TIMEOUT_MS = 3_000
-COUNTED_WORDS = 8  # of a search, towards its order
 
-# The planner does not know how much dearer than an index a walk over every tsvector is, nor that compiling is.
-_SETTINGS = """
-    set_config('statement_timeout', :timeout, true), set_config('enable_seqscan', 'off', true),
-    set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
-    set_config('pg_trgm.similarity_threshold', '0.25', true),
-    set_config('pg_trgm.word_similarity_threshold', '0.4', true)"""
-_READ = text(
-    f"""
-    WITH parsed AS (
+# Until the transaction ends; sent along with the first statement. The planner does not know how much dearer than an
+# index a walk over every tsvector is, nor that compiling these statements takes longer than running them.
+SETTINGS = f"""
+    SELECT set_config('statement_timeout', '{TIMEOUT_MS}', true), set_config('enable_seqscan', 'off', true),
+           set_config('jit', 'off', true), set_config('work_mem', '32MB', true),
+           set_config('pg_trgm.similarity_threshold', '0.25', true),
+           set_config('pg_trgm.word_similarity_threshold', '0.4', true);"""
+
+# What is typed, as a tsquery. The last word is completed; stop words alone are looked for in titles. Every entry has
+# the lexeme "=", so that a search that only says what it does not want has something to be looked up.
+EXACTLY = """
+    parsed AS (
       SELECT websearch_to_tsquery('pg_catalog.english', :web) AS query,
              websearch_to_tsquery('pg_catalog.english', :last) AS last),
     completed AS (
       SELECT CASE WHEN numnode(query) = 0 THEN CAST(:title AS tsquery)
                   WHEN numnode(last) = 1 THEN ts_rewrite(query, last, last || CAST(:beginning AS tsquery))
                   ELSE query END AS query
-      FROM parsed)
-    SELECT CAST(CASE WHEN querytree(query) = 'T' THEN CAST('''=''' AS tsquery) && query ELSE query END AS text),
-           to_regproc('similarity') IS NOT NULL, to_regproc('dmetaphone') IS NOT NULL, {_SETTINGS}
-    FROM completed"""
-)
+      FROM parsed),
+    asked AS MATERIALIZED (
+      SELECT CASE WHEN querytree(query) = 'T' THEN CAST('''=''' AS tsquery) && query ELSE query END AS query
+      FROM completed)"""
+NEARLY = "asked AS MATERIALIZED (SELECT CAST(:near AS tsquery) AS query)"
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Raises SearchTookTooLong where a statement runs into the time that `read_query` grants."""
+    """Raises SearchTookTooLong where a statement runs into the time that SETTINGS grant."""
     try:
         yield
     except OperationalError as error:
@@ -52,57 +52,31 @@ def bounded() -> Iterator[None]:
         raise
 
 
-def read_query(wanted: Wanted) -> tuple[str, Abilities]:
-    """The tsquery of a search as text, and what the database can do for near spellings.
-
-    Also sets, until the transaction ends, what bounds the statements that follow. Each entry has the lexeme ``=``,
-    so that a search that only says what it does not want has something to be looked up.
-    """
-    beginning = f"'{wanted.last}':* | '={wanted.last}':*" if is_unfinished(wanted.last) else ""
-    given = {
+def exact(wanted: Wanted) -> dict[str, str]:
+    """The parameters of EXACTLY."""
+    open_ended = is_unfinished(wanted.last)
+    return {
         "web": wanted.web,
-        "last": wanted.last if beginning else "",
-        "beginning": beginning,
+        "last": wanted.last if open_ended else "",
+        "beginning": f"'{wanted.last}':* | '={wanted.last}':*" if open_ended else "",
         "title": title_query(wanted.words, wanted.last),
-        "timeout": str(TIMEOUT_MS),
     }
-    query, trigrams, sounds, *_ = db.session.execute(_READ, given).one()
-    return query, Abilities(trigrams, sounds)
 
 
-def near_query(wanted: Wanted, near: Sequence[Sequence[NearWord]]) -> str:
-    """The tsquery of what is nearly meant; empty where a word has nothing near it."""
-    if not near or (not all(near) and not wanted.either):
-        return ""
-    groups = [" | ".join(_quoted(word.lexeme) for word in group) for group in near if group]
-    return (" | " if wanted.either else " & ").join(f"({group})" for group in groups)
+def near(wanted: Wanted, found: Sequence[Sequence[NearWord]]) -> dict[str, str]:
+    """The parameter of NEARLY: each word or one near it, and still nothing unwanted; empty where a word has none."""
+    if not found or (not all(found) and not wanted.either):
+        return {"near": ""}
+    groups = [" | ".join(_quoted(word.lexeme) for word in group) for group in found if group]
+    together = (" | " if wanted.either else " & ").join(f"({group})" for group in groups)
+    without = "".join(f" & !({' <-> '.join(_quoted(word) for word in words)})" for words in wanted.unwanted)
+    return {"near": f"({together}){without}" if together else ""}
 
 
 def _quoted(lexeme: str) -> str:
     return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def matches(query: str) -> ColumnElement[bool]:
-    """The entries that a tsquery (as text) finds."""
-    return SearchEntry.document.op("@@")(as_tsquery(query))
-
-
-def as_tsquery(query: str) -> ColumnElement[Any]:
-    """A tsquery from its text."""
-    return cast(literal(query, String), TSQUERY)
-
-
-def words_in_title(groups: Sequence[Sequence[str]]) -> ColumnElement[int]:
-    """How many of the groups of words have one that begins a word of the title."""
-    title = func.concat(" ", SearchEntry.title)
-    found = [
-        case((or_(*(func.strpos(title, f" {word}") > 0 for word in group)), 1), else_=0)
-        for group in groups[:COUNTED_WORDS]
-        if group
-    ]
-    return sum(found, start=literal(0)) if found else literal(0)
-
-
-def in_order(entry: Any) -> tuple[ColumnElement[Any], ...]:
-    """What comes first among equals: priority (1 first, missing last), popularity, id."""
-    return entry.download_priority.asc(), entry.popularity.desc(), entry.id.asc()
+def as_sql(predicate: ColumnElement[bool]) -> str:
+    """A predicate without values, for a statement written by hand."""
+    return str(predicate.compile(dialect=dialect()))

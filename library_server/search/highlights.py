@@ -1,5 +1,6 @@
 """Hits marked in texts, as HTML that is safe to show."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -10,6 +11,7 @@ from library_server.search.words import fold_with_places
 
 # Folded text has no such characters.
 _START, _STOP = "<", ">"
+_MARKS = re.compile(f"[{_START}{_STOP}]")
 _HEADLINES = text(
     "SELECT ts_headline('pg_catalog.english', said, CAST(:query AS tsquery), "
     f'\'HighlightAll=true, StartSel="{_START}", StopSel="{_STOP}"\') '
@@ -24,20 +26,20 @@ def highlight(texts: Sequence[str], query: str) -> list[str]:
     return [_transfer(*each) for each in zip(texts, folded, marked, strict=True)]
 
 
-def _transfer(said: str, folded: tuple[str, list[int]], marked: str) -> str:
+def _transfer(said: str, folded: tuple[str, Sequence[int]], marked: str) -> str:
     """`said` with the marks that `marked` has, which is its folded text."""
     plain, places = folded
-    if marked.replace(_START, "").replace(_STOP, "") != plain:
+    parts = _MARKS.split(marked)  # by turns outside and inside
+    if "".join(parts) != plain:
         return escape(said)  # PostgreSQL leaves out words of thousands of letters
     pieces, position, done = [], 0, 0
-    for character in marked:
-        if character == _START:
-            pieces.append(escape(said[done : places[position]]))
-            done = places[position]
-        elif character == _STOP:
+    for number, part in enumerate(parts):
+        position += len(part)
+        if number % 2 == 0:
+            end = places[position] if position < len(places) else len(said)
+            pieces.append(escape(said[done:end]))
+        else:
             end = places[position - 1] + 1
             pieces.append(f"<mark>{escape(said[done:end])}</mark>")
-            done = end
-        else:
-            position += 1
-    return "".join([*pieces, escape(said[done:])])
+        done = end
+    return "".join(pieces)

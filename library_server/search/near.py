@@ -12,6 +12,9 @@ LEAST_CLOSENESS = 0.42
 MARGIN = 0.12  # by how much a word may be farther away than the nearest
 LONGEST = 24  # letters; longer words are not in ``library_word``
 
+# An extension may be installed where we do not look, so the functions are asked for.
+ABILITIES = "to_regproc('similarity') IS NOT NULL, to_regproc('dmetaphone') IS NOT NULL"
+
 
 @dataclass(frozen=True)
 class Abilities:
@@ -27,6 +30,11 @@ class NearWord:
 
     word: str
     lexeme: str
+
+
+def abilities() -> Abilities:
+    """What this database has. One statement."""
+    return Abilities(*db.session.execute(text(f"SELECT {ABILITIES}")).one())
 
 
 def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = False) -> list[list[NearWord]]:

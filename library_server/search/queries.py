@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import select, text
 
 from library_server.actor import Actor
 from library_server.catalog.models import ContentItem
@@ -13,21 +13,36 @@ from library_server.catalog.schemas import FILTERS
 from library_server.catalog.visibility import Activity, visible
 from library_server.extensions import db
 from library_server.lib.paging import Window
-from library_server.search.asking import (
-    as_tsquery,
-    bounded,
-    in_order,
-    matches,
-    near_query,
-    read_query,
-    words_in_title,
-)
+from library_server.search.asking import EXACTLY, NEARLY, SETTINGS, as_sql, bounded, exact, near
 from library_server.search.models import SearchEntry
-from library_server.search.near import near_words
-from library_server.search.words import read
+from library_server.search.near import ABILITIES, Abilities, near_words
+from library_server.search.words import Wanted, read
 
 # As many are ordered by the whole of their text; of more, the first by title, priority and popularity.
-RANKED = 1_000
+RANKED = 500
+COUNTED_WORDS = 8  # of a search, in a title
+
+_COUNTED = ", ".join(FILTERS)
+# One walk over what is found serves the counts, the order and the page.
+_STATEMENT = """
+    WITH {asked},
+    hits AS MATERIALIZED (
+      SELECT id, {counted}, download_priority, popularity, {in_title} AS in_title
+      FROM asked, library_search WHERE document @@ query AND {shown}),
+    counts AS (SELECT {counted}, count(*) FROM hits GROUP BY {counted}),
+    best AS (
+      SELECT id, row_number() OVER () AS place FROM (
+        SELECT id FROM hits WHERE {chosen}
+        ORDER BY in_title DESC, download_priority, popularity DESC, id LIMIT :reach) ordered),
+    ranked AS (
+      SELECT best.id, ts_rank(document, query) AS score, place,
+             CASE WHEN place <= :ranked THEN ts_rank(document, query) ELSE -1 END AS rank
+      FROM asked, best JOIN library_search USING (id)),
+    page AS (SELECT id, score, rank, place FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
+    SELECT (SELECT CAST(query AS text) FROM asked),
+           (SELECT json_agg(json_build_array({counted}, count)) FROM counts),
+           (SELECT json_agg(json_build_array(id, score) ORDER BY rank DESC, place) FROM page),
+           {abilities}"""
 
 
 @dataclass(frozen=True)
@@ -44,36 +59,99 @@ class Found:
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {name: {} for name in FILTERS})
 
 
+@dataclass(frozen=True)
+class _Hits:
+    """The tsquery, the number of hits by combination of the filters, ids and scores of the page."""
+
+    query: str
+    counts: Sequence[Sequence[Any]]
+    page: Sequence[tuple[int, float]]
+    abilities: Abilities
+
+
 def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Window, active: Activity = "true") -> Found:
-    """What `actor` finds with `q`. At most six statements, however much there is.
+    """What `actor` finds with `q`. Two statements, four for near spellings, however much there is.
 
     Raises SearchTookTooLong; ParentRequired or EditorRequired where `active` is not for `actor`.
     """
-    shown = visible(actor, active, SearchEntry)
+    seen = visible(actor, active)
+    shown = as_sql(visible(actor, active, SearchEntry))
     wanted = read(q)
     if not wanted.web:
         return Found()
     with bounded():
-        query, abilities = read_query(wanted)
-        groups = [[word] for word in wanted.words]
-        counts = _counts(and_(matches(query), shown)) if query else []
-        fuzzy = not counts
+        hits = _hits(EXACTLY, exact(wanted), [[word] for word in wanted.words], shown, filters, window)
+        fuzzy = not hits.counts
         if fuzzy:
-            near = near_words(wanted.words, abilities)
-            query, groups = near_query(wanted, near), [[word.word for word in group] for group in near]
-            counts = _counts(and_(matches(query), shown)) if query else []
-        if not counts:
-            return Found()
-        total, facets = _facets(counts, filters)
-        chosen = [getattr(SearchEntry, name) == value for name, value in filters.items() if value is not None]
-        items = _page(and_(matches(query), shown, *chosen), visible(actor, active), query, groups, window, total)
-    return Found(query, fuzzy, items, total, facets)
+            hits = _nearly(wanted, hits, shown, filters, window)
+        items = _items([key for key, _ in hits.page], seen)
+    total, facets = _facets(hits.counts, filters)
+    return Found(
+        query=hits.query,
+        fuzzy=fuzzy and bool(hits.counts),
+        items=[(items[key], score) for key, score in hits.page if key in items],
+        total=total,
+        facets=facets,
+    )
 
 
-def _counts(found: ColumnElement[bool]) -> Sequence[Any]:
-    """How many are found by each combination of the filters' values, a row each, in the order of FILTERS."""
-    columns = [getattr(SearchEntry, name) for name in FILTERS]
-    return db.session.execute(select(*columns, func.count()).where(found).group_by(*columns)).all()
+def _nearly(wanted: Wanted, hits: _Hits, shown: str, filters: Mapping[str, str | None], window: Window) -> _Hits:
+    found = near_words(wanted.words, hits.abilities)
+    asked = near(wanted, found)
+    if not asked["near"]:
+        return hits
+    return _hits(NEARLY, asked, [[one.word for one in group] for group in found], shown, filters, window)
+
+
+def _hits(
+    asked: str,
+    parameters: Mapping[str, str],
+    groups: Sequence[Sequence[str]],
+    shown: str,
+    filters: Mapping[str, str | None],
+    window: Window,
+) -> _Hits:
+    words = {
+        f"word_{place}_{number}": f" {word}"
+        for place, group in enumerate(groups[:COUNTED_WORDS])
+        for number, word in enumerate(group)
+    }
+    statement = SETTINGS + _STATEMENT.format(
+        asked=asked,
+        abilities=ABILITIES,
+        counted=_COUNTED,
+        in_title=_words_in_title(groups[:COUNTED_WORDS]),
+        shown=shown,
+        chosen=" AND ".join(f"{name} = :{name}" for name, value in filters.items() if value is not None) or "true",
+    )
+    given = {
+        **parameters,
+        **words,
+        **{name: value for name, value in filters.items() if value is not None},
+        "ranked": RANKED,
+        "reach": max(RANKED, window.offset + window.limit),
+        "offset": window.offset,
+        "limit": window.limit,
+    }
+    query, counts, page, trigrams, sounds = db.session.execute(text(statement), given).one()
+    return _Hits(query, counts or (), page or (), Abilities(trigrams, sounds))
+
+
+def _words_in_title(groups: Sequence[Sequence[str]]) -> str:
+    """How many of the groups of words have one that begins a word of the title."""
+    found = (
+        " OR ".join(f"strpos(' ' || title, :word_{place}_{number}) > 0" for number, _ in enumerate(group))
+        for place, group in enumerate(groups)
+        if group
+    )
+    return " + ".join(f"CAST({begun} AS integer)" for begun in found) or "0"
+
+
+def _items(ids: Sequence[int], seen: Any) -> dict[int, ContentItem]:
+    """The items by id. Whether they may be seen is asked of the items themselves once more."""
+    if not ids:
+        return {}
+    return {item.id: item for item in db.session.scalars(select(ContentItem).where(ContentItem.id.in_(ids), seen))}
 
 
 def _facets(
@@ -92,42 +170,3 @@ def _facets(
     return total, {
         name: dict(sorted(found.items(), key=lambda one: (-one[1], one[0]))) for name, found in facets.items()
     }
-
-
-def _page(
-    found: ColumnElement[bool],
-    seen: ColumnElement[bool],
-    query: str,
-    groups: Sequence[Sequence[str]],
-    window: Window,
-    total: int,
-) -> Sequence[tuple[ContentItem, float]]:
-    """The items of one page in order, with their scores. `seen` is asked of the items themselves once more."""
-    if window.offset >= total:
-        return []
-    in_title = words_in_title(groups).label("in_title")
-    hits = (
-        select(SearchEntry, in_title)
-        .where(found)
-        .order_by(in_title.desc(), *in_order(SearchEntry))
-        .limit(max(RANKED, window.offset + window.limit))
-        .subquery()
-    )
-    place = func.row_number().over(order_by=(hits.c.in_title.desc(), *in_order(hits.c)))
-    placed = select(hits.c.id, hits.c.document, place.label("place")).subquery()
-    score = func.ts_rank(placed.c.document, as_tsquery(query))
-    ranked = case((placed.c.place <= RANKED, score), else_=-1.0)
-    page = (
-        select(placed.c.id, score.label("score"), ranked.label("ranked"), placed.c.place)
-        .order_by(ranked.desc(), placed.c.place)
-        .offset(window.offset)
-        .limit(window.limit)
-        .subquery()
-    )
-    rows = db.session.execute(
-        select(ContentItem, page.c.score)
-        .join(page, ContentItem.id == page.c.id)
-        .where(seen)
-        .order_by(page.c.ranked.desc(), page.c.place)
-    )
-    return [(item, score) for item, score in rows]

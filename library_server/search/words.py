@@ -9,6 +9,7 @@ from functools import lru_cache
 SHORTEST_PREFIX = 3  # letters; the beginnings of words that are shorter are in every other item
 _APOSTROPHES = "'\u2018\u2019\u02bc"
 _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
+_ASCII = str.maketrans({chr(code): chr(code).lower() if chr(code).isalnum() else " " for code in range(128)})
 _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 
 
@@ -16,27 +17,31 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 class Wanted:
     """A search: `web` in the syntax of ``websearch_to_tsquery``, of words, quotes, minus signs and "or" alone.
 
-    `words` are those that an item should have; `last` is the one that may be unfinished; `unwanted` is the part of
-    `web` with the minus signs; `either` says that there is an "or".
+    `words` are those that an item should have; `last` is the one that may be unfinished; `unwanted` are the words and
+    phrases with a minus sign; `either` says that there is an "or".
     """
 
     web: str
     words: tuple[str, ...]
     last: str
-    unwanted: str
+    unwanted: tuple[tuple[str, ...], ...]
     either: bool
 
 
 def read(q: str) -> Wanted:
     """What `q` asks for."""
-    terms, words, unwanted, last, either = [], [], [], "", False
+    terms: list[str] = []
+    words: list[str] = []
+    unwanted: list[tuple[str, ...]] = []
+    last, either = "", False
     for minus, phrase, word in _TERM.findall(q):
         parts = fold(phrase or word).split()
         if not parts:
             continue
         last = ""
         if minus:
-            unwanted.append(f'-"{" ".join(parts)}"')
+            unwanted.append(tuple(parts))
+            terms.append(f'-"{" ".join(parts)}"')
         elif phrase:
             terms.append(f'"{" ".join(parts)}"')
             words += parts
@@ -45,7 +50,7 @@ def read(q: str) -> Wanted:
             last = parts[-1]
             either = either or parts == ["or"]
             words += [part for part in parts if part != "or"]
-    return Wanted(" ".join(terms + unwanted), tuple(dict.fromkeys(words)), last, " ".join(unwanted), either)
+    return Wanted(" ".join(terms), tuple(dict.fromkeys(words)), last, tuple(unwanted), either)
 
 
 def fold(text: str) -> str:
@@ -53,8 +58,10 @@ def fold(text: str) -> str:
     return fold_with_places(text)[0]
 
 
-def fold_with_places(text: str) -> tuple[str, list[int]]:
+def fold_with_places(text: str) -> tuple[str, Sequence[int]]:
     """`text` folded, and for each character of that its place in `text`."""
+    if text.isascii() and "'" not in text:  # most are; this is much quicker
+        return text.translate(_ASCII), range(len(text))
     characters: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
