@@ -44,12 +44,15 @@ CASES = [
     ("misspelling, rare word", "/content/search?q=zebbrafesh", 20, "zebbrafesh"),
     ("misspelling, 1 in 100", "/content/search?q=lantirn", 20, "lantirn"),
     ("nothing like it", "/content/search?q=qqwxzvvk", 20, "qqwxzvvk"),
-    ("word in every other row", "/content/search?q=everybody", None, "everybody"),
-    ("… all but", "/content/search?q=-everybody", None, "everybody"),
     ("suggest, 1 letter", "/content/suggest?q=s", 200, "s"),
     ("suggest, 3 letters", "/content/suggest?q=lan", 200, "lan"),
     ("suggest, a rare title", "/content/suggest?q=zebraf", 200, "zebraf"),
     ("suggest, misspelt", "/content/suggest?q=zebbraf", 200, "zebbraf"),
+]
+# Asked in a round of their own: they read more than PostgreSQL's own memory holds by default (128 MB).
+WIDE_CASES = [
+    ("word in every other row", "/content/search?q=everybody", None, "everybody"),
+    ("… all but", "/content/search?q=-everybody", None, "everybody"),
 ]
 
 
@@ -75,7 +78,8 @@ def main() -> None:
         connection = stack.enter_context(contextlib.closing(psycopg2.connect(url)))
         connection.autocommit = True
         prepare(connection.cursor(), app, given.rows)
-        report(measure(app, connection.cursor(), given.rounds))
+        for cases in (CASES, WIDE_CASES):
+            report(cases, measure(app, connection.cursor(), cases, given.rounds))
 
 
 def prepare(cursor: "psycopg2.extensions.cursor", app: object, rows: int) -> None:
@@ -134,7 +138,9 @@ def fill(cursor: "psycopg2.extensions.cursor", rows: int) -> None:
     cursor.execute("VACUUM ANALYZE content_library")
 
 
-def measure(app: object, cursor: "psycopg2.extensions.cursor", rounds: int) -> list[tuple[float, float, float, int]]:
+def measure(
+    app: object, cursor: "psycopg2.extensions.cursor", cases: list[tuple], rounds: int
+) -> list[tuple[float, float, float, int]]:
     """For each case the medians, in milliseconds, of the scan, of the statements that a request sends to PostgreSQL
     and of the whole request; and how many items it found.
     """
@@ -143,9 +149,9 @@ def measure(app: object, cursor: "psycopg2.extensions.cursor", rounds: int) -> l
     client, headers = app.test_client(), {"Authorization": f"Bearer {token}"}
     with app.app_context():
         spent = statement_times(db.engine)
-    taken: list[list[tuple[float, float, float, int]]] = [[] for _ in CASES]
+    taken: list[list[tuple[float, float, float, int]]] = [[] for _ in cases]
     for number in range(rounds + 2):  # the first two warm up
-        for (_, path, _, word), times in zip(CASES, taken, strict=True):
+        for (_, path, _, word), times in zip(cases, taken, strict=True):
             scan = timed(lambda word=word: cursor.execute(SCAN, {"like": f"%{word}%"}))
             answer: list[dict] = []
             spent.clear()
@@ -169,10 +175,10 @@ def statement_times(engine: "sqlalchemy.Engine") -> list[float]:
     return spent
 
 
-def report(results: list[tuple[float, float, float, int]]) -> None:
+def report(cases: list[tuple], results: list[tuple[float, float, float, int]]) -> None:
     """The table. Statements are held against the scan, which is one; the request has signing in and JSON besides."""
     print(f"\n{'':26}{'found':>8}{'scan ms':>9}{'statements':>12}{'1/…':>7}{'wanted':>8}{'request':>10}{'1/…':>7}")
-    for (what, _, limit, _), (scan, asked, request, found) in zip(CASES, results, strict=True):
+    for (what, _, limit, _), (scan, asked, request, found) in zip(cases, results, strict=True):
         verdict = "" if limit is None or scan / asked >= limit else "  missed"
         print(
             f"{what:26}{found:>8.0f}{scan:>9.0f}{asked:>12.1f}{scan / asked:>7.0f}{limit or '':>8}"

@@ -10,6 +10,7 @@ from library_server.extensions import db
 NEAR_WORDS = 6  # at most, for each word
 LEAST_CLOSENESS = 0.42
 MARGIN = 0.12  # by how much a word may be farther away than the nearest
+BEGUN = 0.05  # by how much a word that only begins so is farther away
 LONGEST = 24  # letters; longer words are not in ``library_word``
 
 # An extension may be installed where we do not look, so the functions are asked for.
@@ -61,11 +62,11 @@ def _statement(abilities: Abilities) -> str:
     """Whole words that share trigrams or sound alike, and for the unfinished one those that begin so."""
     sources = []
     if abilities.trigrams:
-        sources += ["k.word % w.word AND NOT w.unfinished", "w.word <% k.word AND w.unfinished"]
+        sources += ["k.word % w.word", "w.word <% k.word AND w.unfinished"]
     if abilities.sounds:
         sound = 'dmetaphone(k.word) COLLATE "C"'
         sources += [
-            f"{sound} = w.sound AND w.sound <> '' AND NOT w.unfinished",
+            f"{sound} = w.sound AND w.sound <> ''",
             f"{sound} >= w.sound AND {sound} < w.sound || 'a' AND w.sound <> '' AND w.unfinished",
         ]
     candidates = " UNION ".join(f"SELECT k.word FROM library_word k WHERE {source}" for source in sources)
@@ -77,9 +78,9 @@ def _statement(abilities: Abilities) -> str:
           SELECT w.place, c.word, c.closeness, max(c.closeness) OVER (PARTITION BY w.place) AS best,
                  row_number() OVER (PARTITION BY w.place ORDER BY c.closeness DESC, c.word) AS rank
           FROM wanted w CROSS JOIN LATERAL (
-            SELECT word, {_closeness(abilities)} AS closeness
-            FROM (SELECT word, CASE WHEN w.unfinished THEN left(word, char_length(w.word)) ELSE word END AS against
-                  FROM ({candidates}) candidate) measured) c
+            SELECT word, greatest({_closeness("word", abilities)}, CASE WHEN w.unfinished
+              THEN {_closeness("begun", abilities)} - {BEGUN} END) AS closeness
+            FROM (SELECT word, left(word, char_length(w.word)) AS begun FROM ({candidates}) candidate) measured) c
           WHERE c.closeness >= :least)
         SELECT place, word, coalesce((ts_lexize('pg_catalog.english_stem', word))[1], '=' || word)
         FROM near WHERE closeness >= best - :margin AND rank <= :most ORDER BY place, rank"""
@@ -89,13 +90,14 @@ def _sound(word: str, abilities: Abilities) -> str:
     return f"dmetaphone({word})" if abilities.sounds else "''"
 
 
-def _closeness(abilities: Abilities) -> str:
+def _closeness(against: str, abilities: Abilities) -> str:
     """0 to 1: shared trigrams, letters to change, and whether it sounds the same (then a third of it is sure)."""
-    shared = "similarity(against, w.word)"
+    shared = f"similarity({against}, w.word)"
     if not abilities.sounds:
         return shared
-    changes = "1 - levenshtein(against, w.word)::float8 / greatest(char_length(against), char_length(w.word))"
-    sounds = "CASE WHEN w.sound IN (dmetaphone(against), dmetaphone_alt(against)) THEN 0.3 ELSE 0 END"
+    longest = f"greatest(char_length({against}), char_length(w.word))"
+    changes = f"1 - levenshtein({against}, w.word)::float8 / {longest}"
+    sounds = f"CASE WHEN w.sound IN (dmetaphone({against}), dmetaphone_alt({against})) THEN 0.3 ELSE 0 END"
     return (
         f"0.7 * ({changes}) + {sounds}" if not abilities.trigrams else f"0.5 * ({changes}) + 0.2 * {shared} + {sounds}"
     )

@@ -98,7 +98,7 @@ def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Wind
 def _nearly(wanted: Wanted, hits: _Hits, shown: str, filters: Mapping[str, str | None], window: Window) -> _Hits:
     found = near_words(wanted.words, hits.abilities)
     asked = near(wanted, found)
-    if not asked["near"]:
+    if not asked:
         return hits
     return _hits(NEARLY, asked, [[one.word for one in group] for group in found], shown, filters, window)
 

@@ -17,14 +17,14 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
 class Wanted:
     """A search: `web` in the syntax of ``websearch_to_tsquery``, of words, quotes, minus signs and "or" alone.
 
-    `words` are those that an item should have; `last` is the one that may be unfinished; `unwanted` are the words and
-    phrases with a minus sign; `either` says that there is an "or".
+    `words` are those that an item should have; `last` is the one that may be unfinished; `unwanted` is the part of
+    `web` with minus signs; `either` says that there is an "or".
     """
 
     web: str
     words: tuple[str, ...]
     last: str
-    unwanted: tuple[tuple[str, ...], ...]
+    unwanted: str
     either: bool
 
 
@@ -32,7 +32,7 @@ def read(q: str) -> Wanted:
     """What `q` asks for."""
     terms: list[str] = []
     words: list[str] = []
-    unwanted: list[tuple[str, ...]] = []
+    unwanted: list[str] = []
     last, either = "", False
     for minus, phrase, word in _TERM.findall(q):
         parts = fold(phrase or word).split()
@@ -40,8 +40,8 @@ def read(q: str) -> Wanted:
             continue
         last = ""
         if minus:
-            unwanted.append(tuple(parts))
-            terms.append(f'-"{" ".join(parts)}"')
+            unwanted.append(f'-"{" ".join(parts)}"')
+            terms.append(unwanted[-1])
         elif phrase:
             terms.append(f'"{" ".join(parts)}"')
             words += parts
@@ -50,7 +50,7 @@ def read(q: str) -> Wanted:
             last = parts[-1]
             either = either or parts == ["or"]
             words += [part for part in parts if part != "or"]
-    return Wanted(" ".join(terms), tuple(dict.fromkeys(words)), last, tuple(unwanted), either)
+    return Wanted(" ".join(terms), tuple(dict.fromkeys(words)), last, " ".join(unwanted), either)
 
 
 def fold(text: str) -> str:
