@@ -32,9 +32,10 @@ SOUNDS = {
     "bred": "bread",
 }  # fmt: skip
 LOST = {
-    "freind": "friend", "gril": "girl", "bule": "blue", "wensday": "wednesday", "libary": "library", "suprise": "surprise",
-    "crocdile": "crocodile", "tirangle": "triangle", "febuary": "february", "brithday": "birthday", "chrismas": "christmas",
-    "choclate": "chocolate", "sandwhich": "sandwich", "rember": "remember",
+    "freind": "friend", "gril": "girl", "bule": "blue", "wensday": "wednesday", "libary": "library",
+    "suprise": "surprise", "crocdile": "crocodile", "tirangle": "triangle", "febuary": "february",
+    "brithday": "birthday", "chrismas": "christmas", "choclate": "chocolate", "sandwhich": "sandwich",
+    "rember": "remember",
 }  # fmt: skip
 PAIRS = VOWELS | DOUBLED | SOUNDS | LOST
 LEAST_FOUND = 0.9

@@ -113,11 +113,11 @@ def test_a_search_has_the_contracts_shape(client, as_child, make_item, search):
 
 @one_shape
 def test_highlights_mark_what_was_meant_in_the_text_as_it_is(search, make_item):
-    make_item(title="Größe und e\u0301toile", description="groß, GRÖSSE; \u201cgrosse\u201d 🕷 Großeltern")
+    make_item(title="Größe und e\u0301toile", description="groß, GRÖSSE; “grosse” Großeltern")
     make_item(title="Jack's", description=None)
     assert search("grosse")["content"][0]["highlight"] == {
         "title": "<mark>Größe</mark> und e\u0301toile",
-        "description": "<mark>groß</mark>, <mark>GRÖSSE</mark>; \u201c<mark>grosse</mark>\u201d 🕷 <mark>Großeltern</mark>",
+        "description": "<mark>groß</mark>, <mark>GRÖSSE</mark>; “<mark>grosse</mark>” <mark>Großeltern</mark>",
     }
     assert search("jacks")["content"][0]["highlight"] == {"title": "<mark>Jack&#x27;s</mark>", "description": ""}
     assert "<mark>e\u0301toile</mark>" in search('"etoile"')["content"][0]["highlight"]["title"].replace(
