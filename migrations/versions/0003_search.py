@@ -231,7 +231,10 @@ def _make_tables() -> None:
         "popularity smallint NOT NULL, content_type text, subject_area text, age_range text, difficulty_level text, "
         "title text NOT NULL, document tsvector NOT NULL, CONSTRAINT pk_library_search PRIMARY KEY (id))"
     )
-    _run('CREATE TABLE library_word (word text COLLATE "C" NOT NULL)')
+    _run(
+        'CREATE TABLE library_word (id bigint GENERATED ALWAYS AS IDENTITY, word text COLLATE "C" NOT NULL, '
+        "CONSTRAINT pk_library_word PRIMARY KEY (id))"
+    )
     for table in TABLES:
         _run(f"COMMENT ON TABLE {table} IS '{MARK}'")
 
