@@ -34,15 +34,15 @@ _STATEMENT = """
       SELECT id, row_number() OVER () AS place FROM (
         SELECT id FROM hits WHERE {chosen}
         ORDER BY in_title DESC, download_priority, popularity DESC, id LIMIT :reach) ordered),
-    ranked AS (
-      SELECT best.id, ts_rank(document, query) AS score, place,
-             CASE WHEN place <= :ranked THEN ts_rank(document, query) ELSE -1 END AS rank
-      FROM asked, best JOIN library_search USING (id)),
-    page AS (SELECT id, score, rank, place FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
+    ranked AS (SELECT id, place, CASE WHEN place <= :ranked THEN ({rank}) ELSE -1 END AS rank FROM best),
+    page AS (SELECT id, place, rank FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
     SELECT (SELECT CAST(query AS text) FROM asked),
            (SELECT json_agg(json_build_array({counted}, count)) FROM counts),
-           (SELECT json_agg(json_build_array(id, score) ORDER BY rank DESC, place) FROM page),
+           (SELECT json_agg(json_build_array(id, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END)
+                            ORDER BY rank DESC, place) FROM page),
            {abilities}"""
+
+_SCORE = "SELECT ts_rank(document, query) FROM asked, library_search found WHERE found.id = {of}.id"
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ def _hits(
     }
     statement = SETTINGS + _STATEMENT.format(
         asked=asked,
+        rank=_SCORE.format(of="best"),
+        score=_SCORE.format(of="page"),
         abilities=ABILITIES,
         counted=_COUNTED,
         in_title=_words_in_title(groups[:COUNTED_WORDS]),
