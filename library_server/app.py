@@ -16,6 +16,7 @@ from library_server.extensions import bind_cache, bind_limiter, db, migrate
 from library_server.files import routes as files
 from library_server.operations import housekeeping
 from library_server.recommendations import routes as recommendations
+from library_server.search import routes as search
 from library_server.shared import limits as _limits  # noqa: F401 (Flask-Limiter finds it by its scheme)
 from library_server.shared.redis import redis
 from library_server.usage import counting
@@ -27,7 +28,7 @@ from library_server.web.errors import handle_errors_of, handle_routing_errors, t
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
 EVERYWHERE = ("",)
 FEATURES: list[Blueprint] = [
-    *(catalog.bp, curriculum.bp, files.bp, recommendations.bp, usage.bp),
+    *(catalog.bp, search.bp, curriculum.bp, files.bp, recommendations.bp, usage.bp),
     *(docs.bp, health.bp),
 ]
 DIRECT: list[Blueprint] = [files.direct, health.direct]  # for clients that talk to our port without nginx

@@ -15,7 +15,7 @@ FLOORS = {
     "web": 3,
     "accounts": 4,
     "catalog": 5,
-    "curriculum": 6, "files": 6, "recommendations": 6,
+    "curriculum": 6, "files": 6, "recommendations": 6, "search": 6,
     "usage": 7,
     "app": 8, "cli": 8, "operations": 8, "dev": 8, "__init__": 8,
 }  # fmt: skip

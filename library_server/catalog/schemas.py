@@ -134,7 +134,7 @@ def dump_item(item: ContentItem) -> dict[str, Any]:
     shown = item.active is not False
     return {
         "content_id": item.id,
-        "title": _title(item, metadata),
+        "title": title_of(item),
         "description": item.description,
         "content_type": item.content_type,
         "subject_area": item.subject_area,
@@ -155,7 +155,9 @@ def dump_item(item: ContentItem) -> dict[str, Any]:
     }
 
 
-def _title(item: ContentItem, metadata: Any) -> str:
+def title_of(item: ContentItem) -> str:
+    """What the item is called: the contract's section 3 says what stands in for a missing title."""
+    metadata = item.content_metadata
     told = metadata.get("title") if isinstance(metadata, dict) else None
     if item.title or (isinstance(told, str) and told.strip()):
         return item.title or str(told).strip()

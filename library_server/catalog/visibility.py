@@ -1,6 +1,6 @@
 """The one predicate that decides which items may be seen; whatever shows items or their files asks it."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, false, true
 
@@ -11,18 +11,19 @@ from library_server.catalog.models import ContentItem
 Activity = Literal["true", "false", "all"]
 
 
-def visible(actor: Actor, active: Activity = "true") -> ColumnElement[bool]:
+def visible(actor: Actor, active: Activity = "true", of: Any = ContentItem) -> ColumnElement[bool]:
     """The rows that `actor` sees: active ones; an editor may ask for retired ones (``false``) or for all.
 
-    Raises ParentRequired or EditorRequired where anyone else asks.
+    `of` has the column `active`: the items, or what is kept of them elsewhere. Raises ParentRequired or EditorRequired
+    where anyone else asks.
     """
     if active != "true":
         permit_editing(actor)
     if active == "all":
         return true()
-    return shown() if active == "true" else ContentItem.active.is_(false())
+    return shown(of) if active == "true" else of.active.is_(false())
 
 
-def shown() -> ColumnElement[bool]:
+def shown(of: Any = ContentItem) -> ColumnElement[bool]:
     """The rows that everybody sees, in the words of the partial indexes: a missing `active` counts as true."""
-    return ContentItem.active.is_not(false())
+    return of.active.is_not(false())

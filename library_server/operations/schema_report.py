@@ -13,6 +13,7 @@ from library_server.catalog.models import ContentItem
 from library_server.config import current_config
 from library_server.curriculum.models import CurriculumUnit, HeggertyLesson, NurseryRhyme
 from library_server.extensions import db
+from library_server.search import near
 from library_server.shared.schema import VERSION_TABLE, columns
 
 UPGRADE = "run `flask db upgrade`"
@@ -44,6 +45,7 @@ def report() -> list[Finding]:
     return [
         *_migrations(),
         *_content_library(),
+        *_search(),
         *_curriculum(),
         *_parent(),
         *_child(),
@@ -87,6 +89,26 @@ def _content_library() -> Iterator[Finding]:
             name,
             Level.DEGRADED,
             f"the indexes of its lists are missing: lists are slow. To make them, {UPGRADE}.",
+        )
+
+
+def _search() -> Iterator[Finding]:
+    name = "library_search"
+    if not columns(name) or not columns("library_word"):
+        yield Finding(name, Level.DEGRADED, f"not found: search and suggestions are off. To create it, {UPGRADE}.")
+        return
+    able = near.abilities()
+    lacking = [
+        extension for extension, there in (("pg_trgm", able.trigrams), ("fuzzystrmatch", able.sounds)) if not there
+    ]
+    if not lacking:
+        yield Finding(name, Level.FINE, "found; misspelt words are found by their letters and by their sound.")
+    else:
+        yield Finding(
+            name,
+            Level.DEGRADED,
+            f"found, but without the extension {' and '.join(lacking)}: "
+            f"{'fewer ' if len(lacking) == 1 else 'no '}misspelt words are found (docs/search.md says how to add it).",
         )
 
 

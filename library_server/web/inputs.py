@@ -72,8 +72,12 @@ class WindowQuery(BaseModel):
 def load_query(schema: type[Schema]) -> Schema:
     """The query string as `schema`. An empty value counts as absent, unknown names are let pass.
 
-    Raises InvalidInput.
+    Raises InvalidInput: a missing parameter first, then wrong values.
     """
+    required = [name for name, field in schema.model_fields.items() if field.is_required()]
+    missing = [name for name in required if not request.args.get(name, "").strip()]
+    if missing:
+        raise InvalidInput(f"Missing required parameter: {', '.join(missing)}")
     given = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
     return _validated(schema, given)
 

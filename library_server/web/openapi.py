@@ -202,12 +202,13 @@ def _path_parameters(rule: str) -> Iterator[dict[str, Any]]:
 
 
 def _query_parameters(query: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
-    properties = query.model_json_schema()["properties"] if query else {}
-    for name, schema in properties.items():
+    described = query.model_json_schema() if query else {"properties": {}}
+    for name, schema in described["properties"].items():
         schema.pop("title", None)
         yield {
             "name": name,
             "in": "query",
+            "required": name in described.get("required", ()),
             "description": schema.pop("description", ""),
             "schema": _without_null(schema),
         }

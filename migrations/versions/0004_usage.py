@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
@@ -19,7 +19,7 @@ EXECUTE FUNCTION library_note_change()
 
 # With the rights of its owner: whoever writes to the catalogue need not be allowed to write here.
 FUNCTION = """
-CREATE FUNCTION library_note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema} AS $$
+CREATE FUNCTION library_note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
 BEGIN
   INSERT INTO library_change DEFAULT VALUES;
   RETURN NULL;

@@ -16,6 +16,7 @@ from tests.conftest import SCHEMAS, run_sql
 
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
 FINE, DEGRADED, UNUSABLE = 0, 1, 2
+NO_SEARCH = "degraded  library_search: not found: search and suggestions are off. To create it, run `flask db upgrade`."
 CURRICULUM = ("heggerty_curriculum_data", "nursery_rhyme_data", "multi_subject_curriculum")
 
 on_guide = pytest.mark.parametrize("shape", ["guide"])
@@ -81,6 +82,7 @@ def test_an_adopted_database_is_fine(shape: str, origin: str, progress: str, ado
         [
             f"fine      migrations: at {HEAD}, the newest.",
             f"fine      content_library: found ({origin}), every column is there.",
+            "fine      library_search: found; misspelt words are found by their letters and by their sound.",
             *(f"fine      {table}: found, every column is there." for table in CURRICULUM),
             "fine      parent: found; read only.",
             "fine      child: found; read only.",
@@ -97,6 +99,7 @@ def test_an_empty_database_is_told_what_it_lacks(found: str, check: Any) -> None
         [
             "degraded  migrations: never run on this database: run `flask db upgrade`.",
             "unusable  content_library: not found: there is no library. To create it, run `flask db upgrade`.",
+            NO_SEARCH,
             *(
                 f"degraded  {table}: not found: its curriculum is off. To create it, run `flask db upgrade`."
                 for table in CURRICULUM
@@ -128,6 +131,7 @@ def test_the_guide_s_database_serves_slowly_before_it_is_migrated(found: str, ch
         "degraded  migrations: never run on this database: run `flask db upgrade`.",
         "degraded  content_library: the indexes of its lists are missing: lists are slow. To make them, "
         "run `flask db upgrade`.",
+        NO_SEARCH,
         "Altogether: degraded.",
     }
 

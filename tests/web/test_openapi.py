@@ -326,6 +326,16 @@ def _tour(parent, child):
                 (method, f"{path}/1", 412, parent, body | stale),
                 (method, f"{path}/1", 413, parent, large),
             ]
+    for path in ("/content/search", "/api/content/search", "/content/suggest"):
+        yield from [
+            ("GET", f"{path}?q=story", 200, child, {}),
+            ("GET", f"{path}?q=stori", 200, parent, {}),
+            ("GET", f"{path}?q=story", 304, child, known),
+            ("GET", path, 400, child, {}),
+            ("GET", f"{path}?q=story", 401, NOBODY, {}),
+            ("GET", f"{path}?q=story", 412, child, stale),
+        ]
+    yield ("GET", "/content/search?q=story&active=all", 403, child, {})
     for path in ("/content/audio/file.txt", "/assets/icons/file.txt", "/content/1/download", "/download/1"):
         yield from [
             ("GET", path, 200, parent, {}),

@@ -1,0 +1,174 @@
+"""Search: what is found, how it is ordered, and how many there are by each filter."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, text
+
+from library_server.actor import Actor
+from library_server.catalog.models import ContentItem
+from library_server.catalog.schemas import FILTERS
+from library_server.catalog.visibility import Activity, visible
+from library_server.extensions import db
+from library_server.lib.paging import Window
+from library_server.search.asking import EXACTLY, NEARLY, SETTINGS, as_sql, bounded, exact, near
+from library_server.search.models import SearchEntry
+from library_server.search.near import ABILITIES, Abilities, near_words
+from library_server.search.words import Wanted, read
+
+# As many are ordered by the whole of their text; of more, the first by title, priority and popularity.
+RANKED = 500
+COUNTED_WORDS = 8  # of a search, in a title
+
+_COUNTED = ", ".join(FILTERS)
+# One walk over what is found serves the counts, the order and the page.
+_STATEMENT = """
+    WITH {asked},
+    hits AS MATERIALIZED (
+      SELECT id, {counted}, download_priority, popularity, {in_title} AS in_title
+      FROM asked, library_search WHERE document @@ query AND {shown}),
+    counts AS (SELECT {counted}, count(*) FROM hits GROUP BY {counted}),
+    best AS (
+      SELECT id, row_number() OVER () AS place FROM (
+        SELECT id FROM hits WHERE {chosen}
+        ORDER BY in_title DESC, download_priority, popularity DESC, id LIMIT :reach) ordered),
+    ranked AS (SELECT id, place, CASE WHEN place <= :ranked THEN ({rank}) ELSE -1 END AS rank FROM best),
+    page AS (SELECT id, place, rank FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
+    SELECT (SELECT CAST(query AS text) FROM asked),
+           (SELECT json_agg(json_build_array({counted}, count)) FROM counts),
+           (SELECT json_agg(json_build_array(id, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END)
+                            ORDER BY rank DESC, place) FROM page),
+           {abilities}"""
+
+_SCORE = "SELECT ts_rank(document, query) FROM asked, library_search found WHERE found.id = {of}.id"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: the page's items with their scores, how many there are in all, the facets.
+
+    `query` is the tsquery that found it, and `fuzzy` says that it is of near spellings.
+    """
+
+    query: str = ""
+    fuzzy: bool = False
+    items: Sequence[tuple[ContentItem, float]] = ()
+    total: int = 0
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {name: {} for name in FILTERS})
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """The tsquery, the number of hits by combination of the filters, ids and scores of the page."""
+
+    query: str
+    counts: Sequence[Sequence[Any]]
+    page: Sequence[tuple[int, float]]
+    abilities: Abilities
+
+
+def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Window, active: Activity = "true") -> Found:
+    """What `actor` finds with `q`. Two statements, four for near spellings, however much there is.
+
+    Raises SearchTookTooLong; ParentRequired or EditorRequired where `active` is not for `actor`.
+    """
+    seen = visible(actor, active)
+    shown = as_sql(visible(actor, active, SearchEntry))
+    wanted = read(q)
+    if not wanted.web:
+        return Found()
+    with bounded():
+        hits = _hits(EXACTLY, exact(wanted), [[word] for word in wanted.words], shown, filters, window)
+        fuzzy = not hits.counts
+        if fuzzy:
+            hits = _nearly(wanted, hits, shown, filters, window)
+        items = _items([key for key, _ in hits.page], seen)
+    total, facets = _facets(hits.counts, filters)
+    return Found(
+        query=hits.query,
+        fuzzy=fuzzy and bool(hits.counts),
+        items=[(items[key], score) for key, score in hits.page if key in items],
+        total=total,
+        facets=facets,
+    )
+
+
+def _nearly(wanted: Wanted, hits: _Hits, shown: str, filters: Mapping[str, str | None], window: Window) -> _Hits:
+    found = near_words(wanted.words, hits.abilities)
+    asked = near(wanted, found)
+    if not asked:
+        return hits
+    return _hits(NEARLY, asked, [[one.word for one in group] for group in found], shown, filters, window)
+
+
+def _hits(
+    asked: str,
+    parameters: Mapping[str, str],
+    groups: Sequence[Sequence[str]],
+    shown: str,
+    filters: Mapping[str, str | None],
+    window: Window,
+) -> _Hits:
+    words = {
+        f"word_{place}_{number}": f" {word}"
+        for place, group in enumerate(groups[:COUNTED_WORDS])
+        for number, word in enumerate(group)
+    }
+    statement = SETTINGS + _STATEMENT.format(
+        asked=asked,
+        rank=_SCORE.format(of="best"),
+        score=_SCORE.format(of="page"),
+        abilities=ABILITIES,
+        counted=_COUNTED,
+        in_title=_words_in_title(groups[:COUNTED_WORDS]),
+        shown=shown,
+        chosen=" AND ".join(f"{name} = :{name}" for name, value in filters.items() if value is not None) or "true",
+    )
+    given = {
+        **parameters,
+        **words,
+        **{name: value for name, value in filters.items() if value is not None},
+        "ranked": RANKED,
+        "reach": max(RANKED, window.offset + window.limit),
+        "offset": window.offset,
+        "limit": window.limit,
+    }
+    query, counts, page, trigrams, sounds = db.session.execute(text(statement), given).one()
+    return _Hits(query, counts or (), page or (), Abilities(trigrams, sounds))
+
+
+def _words_in_title(groups: Sequence[Sequence[str]]) -> str:
+    """How many of the groups of words have one that begins a word of the title."""
+    found = (
+        " OR ".join(f"strpos(' ' || title, :word_{place}_{number}) > 0" for number, _ in enumerate(group))
+        for place, group in enumerate(groups)
+        if group
+    )
+    return " + ".join(f"CAST({begun} AS integer)" for begun in found) or "0"
+
+
+def _items(ids: Sequence[int], seen: Any) -> dict[int, ContentItem]:
+    """The items by id. Whether they may be seen is asked of the items themselves once more."""
+    if not ids:
+        return {}
+    return {item.id: item for item in db.session.scalars(select(ContentItem).where(ContentItem.id.in_(ids), seen))}
+
+
+def _facets(
+    counts: Iterable[Sequence[Any]], filters: Mapping[str, str | None]
+) -> tuple[int, dict[str, dict[str, int]]]:
+    """How many there are with all filters, and for each filter's values how many with the others alone."""
+    total, facets = 0, {name: Counter[str]() for name in FILTERS}
+    for *values, count in counts:
+        named = dict(zip(FILTERS, values, strict=True))
+        missed = [name for name, value in named.items() if filters[name] not in (None, value)]
+        if not missed:
+            total += count
+        for name, value in named.items():
+            if value is not None and missed in ([], [name]):
+                facets[name][value] += count
+    return total, {
+        name: dict(sorted(found.items(), key=lambda one: (-one[1], one[0]))) for name, found in facets.items()
+    }

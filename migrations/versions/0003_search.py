@@ -1,0 +1,290 @@
+"""Full-text search: a table beside the items that triggers keep, because ``content_library`` must not be written anew.
+
+A generated column would rewrite every row under a lock that stops readers too, and an index on an expression would be
+evaluated again for every hit. ``library_search`` has what counting and ranking read of an item: its filters, its place
+in lists, its tsvector. ``library_word`` has the words of the library, for near spellings.
+
+The table is filled before the triggers are made; they then take a lock for the moment that it takes to catch up.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+MARK = "Added by the library server"
+EXTENSIONS = ("pg_trgm", "fuzzystrmatch")  # near spellings; search works without
+TABLES = ("library_search", "library_word")
+
+# An apostrophe separates no words: children leave it out.
+_ASCII = r"regexp_replace(replace(lower(value), '''', ''), '[-!-/:-@[-`{-~]', ' ', 'g')"
+_UNICODE = r"""
+            regexp_replace(regexp_replace(translate(replace(replace(replace(
+              lower(normalize(value, NFKD)), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'øłđı', 'oldi'),
+              '[''\u0300-\u036f\u2018\u2019\u02bc]', '', 'g'),
+              '[-!-/:-@[-`{-~\u0080-\u00bf\u2000-\u206f\u3000-\u303f]', ' ', 'g')"""
+
+FUNCTIONS = {
+    # Lower case without accents and punctuation. `library_server/search/words.py` does the same to what is asked.
+    "library_fold(text)": f"""
+        CREATE FUNCTION library_fold(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+          SELECT CASE WHEN octet_length(value) = char_length(value) THEN {_ASCII} ELSE {_UNICODE} END
+        $$""",
+    # The texts inside a JSON column. What jsonb cannot hold (NUL, half a surrogate pair) is left out; where it cannot
+    # be read at all (a number past every bound, thousands of levels), the JSON's own characters must do.
+    "library_json_text(text)": r"""
+        CREATE FUNCTION library_json_text(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+          IF value IS NULL OR length(value) < 3 THEN
+            RETURN '';
+          END IF;
+          value := jsonb_path_query_array(
+            library_json_clean(value)::jsonb, 'strict $.** ? (@.type() == "string")')::text;
+          RETURN CASE WHEN strpos(value, '\') > 0 THEN regexp_replace(value, '\\(u....|.)', ' ', 'g') ELSE value END;
+        EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+          RETURN regexp_replace(value, '\\(u....|.)', ' ', 'g');
+        END $$""",
+    "library_json_title(text)": r"""
+        CREATE FUNCTION library_json_title(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+        DECLARE
+          title jsonb;
+        BEGIN
+          title := library_json_clean(value)::jsonb -> 'title';
+          RETURN CASE WHEN jsonb_typeof(title) = 'string' THEN nullif(btrim(title #>> '{}'), '') END;
+        EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+          RETURN NULL;
+        END $$""",
+    "library_json_clean(text)": r"""
+        CREATE FUNCTION library_json_clean(value text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+          SELECT CASE WHEN value ~* '\\u(0000|d[89a-f])'
+            THEN regexp_replace(value, '(\\\\)|\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})', '\1', 'g')
+            ELSE value END
+        $$""",
+    # What an item is called (the catalogue's own rule, but for the last resort: its type is no title to search).
+    "library_title(text, text, text)": r"""
+        CREATE FUNCTION library_title(title text, metadata text, path text) RETURNS text
+        LANGUAGE sql IMMUTABLE AS $$
+          SELECT left(coalesce(nullif(title, ''), library_json_title(metadata),
+                               regexp_replace(path, '^.*/', ''), ''), 1000)
+        $$""",
+    # A title's words are in the document twice: as everything is, and as they are written behind "=". So what is
+    # typed finds titles before a word is complete, and titles that are made of stop words. Every document has "=".
+    "library_document(text, text, text, text)": r"""
+        CREATE FUNCTION library_document(title text, objectives text, description text, metadata text)
+        RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+          RETURN setweight(to_tsvector('pg_catalog.english', title), 'A')
+              || setweight(to_tsvector('pg_catalog.english', library_fold(left(objectives, 50000))), 'B')
+              || setweight(to_tsvector('pg_catalog.english', library_fold(left(description, 50000))), 'C')
+              || setweight(to_tsvector('pg_catalog.english', library_fold(left(metadata, 50000))), 'D')
+              || array_to_tsvector(array(
+                   SELECT '=' || left(word, 100) FROM unnest(tsvector_to_array(to_tsvector('pg_catalog.simple', title)))
+                   word UNION SELECT '='));
+        END $$""",
+    "library_all_words(text, text, text, text)": r"""
+        CREATE FUNCTION library_all_words(title text, objectives text, description text, metadata text)
+        RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
+          SELECT to_tsvector('pg_catalog.simple', concat_ws(' ', title, library_fold(left(objectives, 50000)),
+                   library_fold(left(description, 50000)), library_fold(left(metadata, 50000))))
+        $$""",
+}
+
+_TEXTS = (
+    "library_fold(library_title(n.title, n.content_metadata::text, n.file_path)) AS title, "
+    "library_json_text(n.skill_objectives::text) AS objectives, coalesce(n.description, '') AS description, "
+    "library_json_text(n.content_metadata::text) AS metadata"
+)
+# name: expression of the item `n`; small numbers, so that whatever others store fits
+_CHEAP = {
+    "active": "n.active",
+    "download_priority": "greatest(least(n.download_priority, 32767), -32768)::smallint",
+    # in powers of two, so that a view seldom moves anything
+    "popularity": "floor(ln(1 + greatest(n.usage_count, 0)::float8) / ln(2))::smallint",
+    "content_type": "n.content_type",
+    "subject_area": "n.subject_area",
+    "age_range": "n.age_range",
+    "difficulty_level": "n.difficulty_level",
+}
+_COLUMNS = ", ".join(["id", *_CHEAP, "title", "document"])
+_SOURCES = ("title", "description", "file_path", "skill_objectives::text", "content_metadata::text")
+
+
+def _write(items: str, where: str = "true") -> str:
+    """Puts what is to be found of these items into the table."""
+    updates = ", ".join(f"{name} = excluded.{name}" for name in [*_CHEAP, "title", "document"])
+    return f"""
+        INSERT INTO library_search ({_COLUMNS})
+        SELECT n.id, {", ".join(_CHEAP.values())}, left(btrim(regexp_replace(texts.title, ' +', ' ', 'g')), 100),
+               library_document(texts.title, texts.objectives, texts.description, texts.metadata)
+        FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts WHERE {where}
+        ON CONFLICT (id) DO UPDATE SET {updates}"""
+
+
+# No unique key and no waiting for each other: two who add a new word at once leave it there twice.
+def _note_words(items: str, where: str = "true") -> str:
+    return f"""
+        INSERT INTO library_word (word)
+        SELECT DISTINCT word FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts
+        CROSS JOIN unnest(tsvector_to_array(
+          library_all_words(texts.title, texts.objectives, texts.description, texts.metadata))) word
+        WHERE {where} AND word ~ '^[^0-9]{{3,24}}$'
+          AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = word.word)"""
+
+
+def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
+    return (
+        f"({', '.join(f'{old}.{name}' for name in names)}) IS DISTINCT FROM "
+        f"({', '.join(f'{new}.{name}' for name in names)})"
+    )
+
+
+_CHANGED = (
+    "EXISTS (SELECT FROM library_before b WHERE b.id = n.id) IS FALSE OR "
+    f"EXISTS (SELECT FROM library_before b WHERE b.id = n.id AND {_differ('b', 'n', _SOURCES)})"
+)
+_TRIGGERS = {
+    "INSERT": ("REFERENCING NEW TABLE AS library_after", [_write("library_after"), _note_words("library_after")]),
+    "UPDATE": (
+        "REFERENCING OLD TABLE AS library_before NEW TABLE AS library_after",
+        [
+            "DELETE FROM library_search s USING library_before b WHERE s.id = b.id "
+            "AND NOT EXISTS (SELECT FROM library_after a WHERE a.id = b.id)",
+            _write("library_after", _CHANGED),
+            _note_words("library_after", f"({_CHANGED})"),
+            f"""
+        UPDATE library_search s SET ({", ".join(_CHEAP)}) = ROW({", ".join(_CHEAP.values())})
+        FROM library_after n WHERE s.id = n.id
+          AND ({", ".join(f"s.{name}" for name in _CHEAP)}) IS DISTINCT FROM ({", ".join(_CHEAP.values())})""",
+        ],
+    ),
+    "DELETE": (
+        "REFERENCING OLD TABLE AS library_before",
+        ["DELETE FROM library_search s USING library_before b WHERE s.id = b.id"],
+    ),
+    "TRUNCATE": ("", ["DELETE FROM library_search"]),
+}
+
+
+def upgrade() -> None:
+    for extension in EXTENSIONS:
+        _make_extension(extension)
+    _make_functions()
+    _make_tables()
+    oldest = _scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
+    _run(_write("content_library"))
+    _run(
+        f"INSERT INTO library_word (word) SELECT word FROM ts_stat($words$"
+        f"SELECT library_all_words(title, objectives, description, metadata) "
+        f"FROM (SELECT {_TEXTS} FROM content_library n) texts$words$) WHERE word ~ '^[^0-9]{{3,24}}$'"
+    )
+    _make_indexes()
+    for event, (tables, statements) in _TRIGGERS.items():
+        _make_trigger(event, tables, statements)
+    _catch_up(oldest)
+
+
+def downgrade() -> None:
+    for event in _TRIGGERS:
+        _run(f"DROP TRIGGER IF EXISTS library_search_{event.lower()} ON content_library")
+        _run(f"DROP FUNCTION IF EXISTS library_search_{event.lower()}()")
+    for table in TABLES:
+        _run(f"DROP TABLE IF EXISTS {table}")
+    for function in reversed(FUNCTIONS):
+        _run(f"DROP FUNCTION IF EXISTS {function}")
+    for extension in EXTENSIONS:
+        _drop_extension(extension)
+
+
+def _make_extension(name: str) -> None:
+    if _scalar(f"SELECT count(*) FROM pg_available_extensions WHERE name = '{name}' AND installed_version IS NULL"):
+        try:
+            with op.get_bind().begin_nested():
+                _run(f"CREATE EXTENSION {name}")
+                _run(f"COMMENT ON EXTENSION {name} IS '{MARK}'")
+        except sa.exc.DBAPIError:
+            pass  # we may not; `check-schema` says so
+
+
+def _drop_extension(name: str) -> None:
+    made = f"SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = '{name}'"
+    if _scalar(made) == MARK:
+        try:
+            with op.get_bind().begin_nested():
+                _run(f"DROP EXTENSION {name}")
+        except sa.exc.DBAPIError:
+            pass  # somebody else has come to use it
+
+
+def _make_functions() -> None:
+    _run("SET LOCAL check_function_bodies = off")  # some name others that come later
+    for statement in FUNCTIONS.values():
+        _run(statement if _scalar("SHOW server_encoding") == "UTF8" else statement.replace(_UNICODE, _ASCII))
+    _run("SET LOCAL check_function_bodies = on")
+
+
+def _make_tables() -> None:
+    _run(
+        "CREATE TABLE library_search (id bigint NOT NULL, active boolean, download_priority smallint, "
+        "popularity smallint NOT NULL, content_type text, subject_area text, age_range text, difficulty_level text, "
+        "title text NOT NULL, document tsvector NOT NULL, CONSTRAINT pk_library_search PRIMARY KEY (id))"
+    )
+    _run(
+        'CREATE TABLE library_word (id bigint GENERATED ALWAYS AS IDENTITY, word text COLLATE "C" NOT NULL, '
+        "CONSTRAINT pk_library_word PRIMARY KEY (id))"
+    )
+    for table in TABLES:
+        _run(f"COMMENT ON TABLE {table} IS '{MARK}'")
+
+
+def _make_indexes() -> None:
+    # A long list of new entries, not yet sorted in, would have to be read by every search.
+    _run(
+        "CREATE INDEX ix_library_search_document ON library_search USING gin (document) "
+        "WITH (gin_pending_list_limit = 256)"
+    )
+    _run(
+        'CREATE INDEX ix_library_search_title ON library_search (title COLLATE "C") '
+        "INCLUDE (id, active, download_priority, popularity)"
+    )
+    _run("CREATE INDEX ix_library_word ON library_word (word)")
+    installed = _scalar("SELECT string_agg(extname, ' ') FROM pg_extension") or ""
+    if "pg_trgm" in installed:
+        _run("CREATE INDEX ix_library_word_trigrams ON library_word USING gin (word gin_trgm_ops)")
+    if "fuzzystrmatch" in installed:
+        _run('CREATE INDEX ix_library_word_sound ON library_word (dmetaphone(word) COLLATE "C")')
+    _run("ANALYZE library_search, library_word")
+
+
+def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
+    """The backend writes as another user perhaps, so the function runs as the one who owns our tables."""
+    schema = _scalar(
+        "SELECT quote_ident(relnamespace::regnamespace::text) FROM pg_class WHERE oid = 'library_search'::regclass"
+    )
+    name = f"library_search_{event.lower()}"
+    body = ";\n".join(statements)
+    _run(
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        f"SET search_path = pg_catalog, {schema}, pg_temp AS $$ BEGIN {body}; RETURN NULL; END $$"
+    )
+    _run(
+        f"CREATE TRIGGER {name} AFTER {event} ON content_library {tables} FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+    )
+
+
+def _catch_up(oldest: str) -> None:
+    """What others wrote while we filled the table: the triggers' lock has let them finish and keeps new ones out."""
+    recent = f"age(n.xmin) <= age('{oldest}'::xid) AND n.xmin <> pg_current_xact_id()::xid"
+    _run(_write("content_library", recent))
+    _run(_note_words("content_library", recent))
+    _run("DELETE FROM library_search s WHERE NOT EXISTS (SELECT FROM content_library n WHERE n.id = s.id)")
+
+
+def _run(statement: str) -> sa.CursorResult:
+    return op.get_bind().execute(sa.text(statement.replace(":", r"\:")))  # no colon here names a parameter
+
+
+def _scalar(statement: str) -> str | None:
+    return _run(statement).scalar()
