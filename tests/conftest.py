@@ -25,6 +25,8 @@ from library_server.dev import embedded
 from library_server.extensions import db
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
+# What tests write past the server shows at once, and nothing happens behind their back.
+QUIET = {"CACHE_TTL": 0, "CACHE_POLL_SECONDS": 0, "USAGE_FLUSH_SECONDS": 0}
 LIMITS = ("DEFAULT", "SEARCH", "UPLOAD", "FILES", "ANONYMOUS")
 SCHEMAS = Path(embedded.__file__).parent / "schema"
 
@@ -89,10 +91,7 @@ def make_app(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Call
             "CONTENT_STORAGE_PATH": str(folder / "content"),
             "ASSETS_STORAGE_PATH": str(folder / "assets"),
             "UPLOADS_STORAGE_PATH": str(folder / "uploads"),
-            # What tests write past the server shows at once, nothing happens behind their back, and they may hurry.
-            "CACHE_TTL": 0,
-            "CACHE_POLL_SECONDS": 0,
-            "USAGE_FLUSH_SECONDS": 0,
+            **QUIET,
             **{f"RATE_LIMIT_{name}": "1000000 per minute" for name in LIMITS},
         }
         return create_app(defaults | settings)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from library_server import init_app
 from library_server.extensions import db
-from tests.conftest import SECRET, Servers, bearer
+from tests.conftest import QUIET, SECRET, Servers, bearer
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def mounted(host: Flask, database_url: str, servers: Servers, redis: Any, tmp_pa
         "REDIS_URL": servers.redis_url,
         "CONTENT_STORAGE_PATH": str(tmp_path),
     }
-    init_app(host, settings)
+    init_app(host, settings | QUIET)
     yield host
     with host.app_context():
         db.engine.dispose()
@@ -98,7 +98,7 @@ def test_errors_below_the_prefixes_are_json(
 def test_no_setting_of_the_host_changes(host: Flask, database_url: str, servers: Servers) -> None:
     before, theirs = dict(host.config), host.extensions["sqlalchemy"]
     settings = {"DATABASE_URL": database_url, "REDIS_URL": servers.redis_url, "SECRET_KEY": SECRET}
-    init_app(host, settings)
+    init_app(host, settings | QUIET)
     assert dict(host.config) == before
     assert host.extensions["sqlalchemy"] is theirs
     assert "library" not in host.cli.commands
@@ -106,7 +106,7 @@ def test_no_setting_of_the_host_changes(host: Flask, database_url: str, servers:
 
 def test_the_hosts_database_can_come_after_us(database_url: str, servers: Servers) -> None:
     host = Flask("host")
-    init_app(host, {"DATABASE_URL": database_url, "REDIS_URL": servers.redis_url, "SECRET_KEY": SECRET})
+    init_app(host, {"DATABASE_URL": database_url, "REDIS_URL": servers.redis_url, "SECRET_KEY": SECRET, **QUIET})
     host.config["SQLALCHEMY_DATABASE_URI"] = "postgresql+psycopg2://nobody@127.0.0.1:1/none"
     theirs = SQLAlchemy(host)
     with host.app_context():

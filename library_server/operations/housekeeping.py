@@ -1,5 +1,6 @@
 """What a serving process does beside its requests: counts go their way, and writes of others end what is cached."""
 
+import atexit
 import logging
 import os
 import random
@@ -31,6 +32,7 @@ def start_once() -> None:
         return
     app.extensions["library_housekeeper"] = os.getpid()
     if config.usage_flush_seconds or config.cache_poll_seconds:
+        atexit.register(_do, app, _push)  # what was counted last, when a worker stops
         threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
 
 

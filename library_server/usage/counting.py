@@ -4,6 +4,7 @@ A request only adds to a tally in memory. `push` sends the tally to Redis; each 
 one which Redis took although its answer was lost is not taken again.
 """
 
+import os
 import threading
 import uuid
 from collections import Counter
@@ -43,7 +44,8 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._batch: dict[str, int] = {}  # on its way; sent again with its number until Redis has answered
         self._number = 0
-        self._process = uuid.uuid4().hex
+        self._process = ""  # its name, and the number that it was made for: workers fork from one that had none
+        self._made_for = 0
         self.changed = threading.Event()
 
     def add(self, event: Event, item_id: int) -> None:
@@ -59,7 +61,7 @@ class Tally:
         with self._pushing:
             while self._next_batch():
                 arguments = [word for pair in self._batch.items() for word in pair]
-                keys = [COUNTS, f"library:usage:pushed:{self._process}"]
+                keys = [COUNTS, f"library:usage:pushed:{self._name()}"]
                 try:
                     taken = _PUSH.call(redis.batch(), keys, [self._number, PUSHED_SECONDS, MOST_FIELDS, *arguments])
                 except RedisAway:
@@ -68,6 +70,11 @@ class Tally:
                     return False
                 self._batch = {}
             return True
+
+    def _name(self) -> str:
+        if self._made_for != os.getpid():
+            self._process, self._made_for = uuid.uuid4().hex, os.getpid()
+        return self._process
 
     def _next_batch(self) -> bool:
         if not self._batch:

@@ -19,7 +19,8 @@ EXECUTE FUNCTION library_note_change()
 
 # With the rights of its owner: whoever writes to the catalogue need not be allowed to write here.
 FUNCTION = """
-CREATE FUNCTION library_note_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+CREATE FUNCTION library_note_change() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
 BEGIN
   INSERT INTO library_change DEFAULT VALUES;
   RETURN NULL;
