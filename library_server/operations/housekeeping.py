@@ -9,20 +9,18 @@ import time
 from collections.abc import Callable
 
 from flask import Flask, current_app
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from library_server.config import current_config
-from library_server.extensions import db
-from library_server.shared.redis import RedisAway, redis
+from library_server.shared.redis import RedisAway
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
+from library_server.web.caching import look_for_changes
 
 log = logging.getLogger(__name__)
 
 PUSH_SECONDS = 0.25  # a count waits so long for others before Redis is asked
 _TICK_SECONDS = 0.25
-_NEWS = text("DELETE FROM library_change")
 
 
 def start_once() -> None:
@@ -34,23 +32,6 @@ def start_once() -> None:
     if config.usage_flush_seconds or config.cache_poll_seconds:
         atexit.register(_do, app, _push)  # what was counted last, when a worker stops
         threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
-
-
-def look_for_changes() -> None:
-    """Ends what is cached if somebody has written to the catalogue since the last look, on any server.
-
-    The notes are taken away only when that was done; so a server that cannot tell Redis stops using it, and so does
-    every other that looks.
-    """
-    try:
-        if db.session.execute(_NEWS).rowcount:  # type: ignore[attr-defined]
-            redis.gate.forget()
-        if redis.gate.forgets:
-            db.session.rollback()
-        else:
-            db.session.commit()
-    finally:
-        db.session.remove()
 
 
 def _keep_house(app: Flask) -> None:

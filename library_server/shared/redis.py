@@ -12,15 +12,15 @@ from flask import Flask, current_app, g, has_request_context
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 0.08  # the contract allows 100 ms of waiting
-LONG_SECONDS = 0.05  # a request that has waited so long for Redis asks it no more
-PAUSE_SECONDS = 1.0  # between two tries while Redis is away
+TIMEOUT_SECONDS = 0.06  # the contract allows 100 ms of waiting
+LONG_SECONDS = 0.03  # a request that has waited so long for Redis asks it no more
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 1.0  # between two tries while Redis is away: doubled from the first on
 GENERATION = "library:generation"  # what was cached under another one does not count
 GENERATION_SECONDS = 7 * 86_400
 
@@ -32,10 +32,9 @@ class RedisAway(Exception):
 
 
 class Gate:
-    """One application's way to Redis. After a failure nobody waits: one caller a second tries again.
+    """One application's way to Redis. After a failure nobody waits: one caller at a time tries again.
 
-    What is cached is kept together by a generation. It is made anew whenever Redis was away, because nobody could be
-    told then what was edited.
+    What is cached is kept together by a generation, which ends with every change.
     """
 
     def __init__(self, url: str) -> None:
@@ -51,9 +50,15 @@ class Gate:
         self._lock = threading.Lock()
         self._away = False
         self._refusing = False
-        self._next_try = 0.0
+        self._next_try, self._pause = 0.0, FIRST_PAUSE_SECONDS
         self._wanted = self._renewed = 0  # generations: how many were wanted, and which want was the last fulfilled
         self._next_renewal = 0.0
+        self.unsure = False  # Redis was away: others may have changed what it holds, and could not tell it
+
+    @property
+    def away(self) -> bool:
+        """Whether the last try failed."""
+        return self._away
 
     @property
     def forgets(self) -> bool:
@@ -63,9 +68,11 @@ class Gate:
     def ask(self, work: Callable[["Redis"], T]) -> T:
         """What `work` returns. Raises RedisAway when Redis fails it."""
         with self._lock:
-            if self._away and time.monotonic() < self._next_try:
-                raise RedisAway
-            self._next_try = time.monotonic() + PAUSE_SECONDS
+            if self._away:
+                if time.monotonic() < self._next_try:
+                    raise RedisAway
+                self._pause = min(2 * self._pause, PAUSE_SECONDS)
+                self._next_try = time.monotonic() + self._pause  # nobody else tries meanwhile
         try:
             if self.forgets:
                 self._renew()
@@ -115,7 +122,9 @@ class Gate:
         with self._lock:
             changed, self._away = away != self._away, away
             if changed and away:
-                self._wanted += 1  # who else changes something now cannot tell us
+                self._pause = FIRST_PAUSE_SECONDS
+                self._next_try = time.monotonic() + self._pause
+            self.unsure = self.unsure or away
         if changed and away:
             log.warning("Redis is away (%s); going on without it", reason)
         elif changed:
@@ -143,14 +152,10 @@ def _renew(client: "Redis") -> bool:
     """Whether the generation was made anew: a full Redis may refuse to, but it lets us take the old one away."""
     try:
         client.set(GENERATION, time.time_ns(), ex=GENERATION_SECONDS)
-    except RedisConnectionError:
-        raise
-    except RedisError:
+    except ResponseError:
         try:
             client.delete(GENERATION)
-        except RedisConnectionError:
-            raise
-        except RedisError:
+        except ResponseError:
             return False
     return True
 

@@ -20,6 +20,7 @@ from library_server.lib.clock import utc_now
 from library_server.shared import schema
 from library_server.shared.redis import RedisAway, Script, redis
 from library_server.usage.counting import COUNTS, parse, tally
+from library_server.web.caching import outdate
 
 BATCH, LOCK = "library:usage:batch", "library:usage:lock"
 LOCK_SECONDS = 30
@@ -103,9 +104,7 @@ def _flush_batch() -> Flushed:
     counts = _counts(found)
     written = _write(batch_id, counts)
     _DROP.call(redis.batch(), [BATCH], [batch_id])
-    for item_id in {count.item_id for count in counts}:  # these show the new number now
-        redis.batch().add("DEL", f"content_cache:{item_id}")
-    redis.batch().send()
+    outdate(f"content_cache:{item_id}" for item_id in {count.item_id for count in counts})  # they show the new number
     return _sum(counts) if written else Flushed()
 
 

@@ -7,20 +7,22 @@ ends all entries at once, on every worker and replica, and deletes nothing.
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from flask import Response, current_app, request
 from pydantic import BaseModel
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from library_server.config import current_config
 from library_server.extensions import cache, db
 from library_server.lib.digests import tag
 from library_server.shared.cache import expect
-from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, redis
+from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, Script, redis
 from library_server.version import __version__
 from library_server.web import links
 from library_server.web.responses import Page, answer
@@ -28,7 +30,14 @@ from library_server.web.responses import Page, answer
 JITTER = 0.1  # of CACHE_TTL, so that what was cached together is not rebuilt together
 GRACE_SECONDS = 30  # an entry past its time is served on while one caller rebuilds it
 LOCK_SECONDS = 5
-_WAIT_SECONDS, _LOOK_SECONDS = 1.0, 0.02
+_WAIT_SECONDS, _LOOK_SECONDS = 0.5, 0.02
+
+_NEWS = text("DELETE FROM library_change")
+# An entry begins with its generation and the second at which it wants to be rebuilt.
+_OUTDATE = Script("""
+local head, rest = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) %d+( .*)$')
+if head then redis.call('SET', KEYS[1], head .. ' 0' .. rest, 'KEEPTTL') end
+""")
 
 Build = Callable[..., Page]
 
@@ -80,6 +89,27 @@ def query_key(schema: type[BaseModel]) -> Callable[..., str | None]:
     return key_of
 
 
+def look_for_changes() -> None:
+    """Ends every entry if somebody has written to the catalogue and Redis was not told yet, from whichever server.
+
+    The notes of changes are taken away only when Redis was told; so a server that cannot tell it stops using it, and so
+    does every other that looks. Raises SQLAlchemy's errors.
+    """
+    with db.engine.connect() as connection:
+        if connection.execute(_NEWS).rowcount:
+            redis.gate.forget()
+        if not redis.gate.forgets:
+            connection.commit()
+    redis.gate.unsure = False
+
+
+def outdate(keys: Iterable[str]) -> None:
+    """Lets these entries be rebuilt by the next who ask; while that is not possible they are served on."""
+    for key in keys:
+        with suppress(RedisAway):
+            _OUTDATE.call(redis.batch(), [key], [])
+
+
 def forget(*_: object, **__: object) -> None:
     """Ends every entry. Connected to the signals of what is cached."""
     redis.gate.forget()
@@ -118,9 +148,13 @@ def _generation() -> str | None:
 
     Servers with other settings or of another version build other pages.
     """
-    generation = cache.get(GENERATION)
-    if redis.gate.forgets:
+    generation, gate = cache.get(GENERATION), redis.gate
+    if gate.away or gate.forgets:
         return None
+    if gate.unsure:
+        with suppress(DBAPIError, TimeoutError):  # away too: what is kept is all there is
+            look_for_changes()
+        generation = cache.get(GENERATION)
     if generation is None or not generation.isdigit():
         try:
             batch = redis.batch()

@@ -88,6 +88,8 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:  # lost in the middle of an answer
+        return _database_away(error)
     if isinstance(error, DBAPIError):  # its text repeats the statement with its values: e-mails, names
         stack = "".join(traceback.format_tb(error.__traceback__))
         log.error("Unexpected error of PostgreSQL: %s\n%s", type(error.orig).__name__, stack)

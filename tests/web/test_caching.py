@@ -13,9 +13,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from library_server.extensions import cache, db
-from library_server.operations.housekeeping import look_for_changes
 from library_server.shared.redis import GENERATION
-from library_server.web.caching import forget
+from library_server.web.caching import forget, look_for_changes
 
 one_shape = pytest.mark.parametrize("shape", ["backend"])
 LISTS = ["/content", "/content?subject_area=math&page=1", "/content/subjects", "/content/age-ranges"]
