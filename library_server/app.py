@@ -12,7 +12,7 @@ from library_server.catalog import routes as catalog
 from library_server.catalog.services import item_changed
 from library_server.config import Config
 from library_server.curriculum import routes as curriculum
-from library_server.extensions import bind_cache, bind_limiter, db, migrate
+from library_server.extensions import bind_cache, bind_limiter, db, end_session, migrate
 from library_server.files import routes as files
 from library_server.operations import housekeeping
 from library_server.recommendations import routes as recommendations
@@ -92,6 +92,7 @@ def _mount(app: Flask, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -
     library.before_request(housekeeping.start_once)
     library.after_request(tell_limits)
     library.after_request(_send_the_rest)
+    library.teardown_request(end_session)
     for blueprint in blueprints:
         library.register_blueprint(blueprint)
     app.register_blueprint(library)

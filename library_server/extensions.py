@@ -11,6 +11,7 @@ from flask_limiter import Limiter
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
 from library_server.lib import json
@@ -81,6 +82,14 @@ migrate = Migrate()
 cache = Cache(with_jinja2_ext=False)
 # Checked by our guards, which know who is asking, and never before a host's views.
 limiter = Limiter(key_func=lambda: "", strategy="sliding-window-counter", storage_uri="library://")
+
+
+def end_session(error: BaseException | None = None) -> None:
+    """Gives the connection back. That PostgreSQL went away after the answer was made is no error of the answer."""
+    try:
+        db.session.remove()
+    except DBAPIError:
+        db.session.registry.clear()
 
 
 def bind_cache(app: Flask) -> None:
