@@ -59,7 +59,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="library-bench-") as name:
         folder = Path(name)
         with embedded.postgres(folder, durable=False) as postgres, embedded.redis(folder) as redis:
-            app = create_app({"SECRET_KEY": SECRET, "DATABASE_URL": postgres.url, "REDIS_URL": redis.url})
+            app = create_app(
+                {
+                    "SECRET_KEY": SECRET,
+                    "DATABASE_URL": postgres.url,
+                    "REDIS_URL": redis.url,
+                    "RATE_LIMIT_DEFAULT": "1000000 per minute",
+                }
+            )
             with app.app_context():
                 fill(asked.items)
                 measure(app, asked.requests)
