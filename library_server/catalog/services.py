@@ -135,8 +135,11 @@ def _remove_file(path: str) -> None:
 
 def is_file_used(path: str) -> bool:
     """Whether a row of any table of ours names the file."""
-    if db.session.scalar(select(exists().where(ContentItem.file_path == path))):
-        return True
+    return bool(db.session.scalar(select(exists().where(ContentItem.file_path == path)))) or is_in_curriculum(path)
+
+
+def is_in_curriculum(path: str) -> bool:
+    """Whether a lesson or rhyme names the file."""
     return any(
         db.session.scalar(select(exists().where(table(name, column(_AUDIO)).c.audio_file_path == path)))
         for name in _WITH_AUDIO

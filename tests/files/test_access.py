@@ -594,3 +594,15 @@ def signature_of(link):
 def without_date(response):
     changing = ("Date", "X-RateLimit-Remaining", "X-RateLimit-Reset")
     return sorted((name, value) for name, value in response.headers if name not in changing)
+
+
+@on_one_shape
+def test_a_file_that_a_lesson_uses_too_is_not_retired_with_its_item(client, as_child, retired, sql):
+    assert client.get(URL, headers=as_child).status_code == 404
+    sql(
+        "INSERT INTO heggerty_curriculum_data (lesson_number, skill_focus, activity_type, audio_file_path) "
+        "VALUES (1, 'rhyming', 'song', %s)",
+        (PATH,),
+    )
+    with client.get(URL, headers=as_child) as response:
+        assert response.status_code == 200
