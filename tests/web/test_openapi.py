@@ -39,7 +39,7 @@ def app(make_app, database_url, redis, tmp_path):
     for name in ("content/audio", "assets/icons"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file.txt").write_text("hello")
-    made = make_app(database_url, **folders)
+    made = make_app(database_url, **folders, CACHE_TTL=600)
     yield made
     with made.app_context():
         db.engine.dispose()
@@ -116,7 +116,10 @@ def test_times_are_not_said_to_have_a_zone_which_they_lack(description):
     assert "'format': 'date-time'" not in str(description["components"]["schemas"]["Item"])
 
 
-def test_every_answer_keeps_to_the_description(app, description, as_parent, as_child, child, make_item, sql):
+OUR_KEYS = ("content_cache:", "search_cache:", "rate_limit:", "library:")
+
+
+def test_every_answer_keeps_to_the_description(app, description, as_parent, as_child, child, make_item, sql, redis):
     sql("INSERT INTO progress (child_id, content_id) VALUES (%s, %s)", (child, make_item(file_path="audio/file.txt")))
     sql("UPDATE content_library SET skill_objectives = '5', content_metadata = '[1]', created_at = now()::timestamp")
     seen = set()
@@ -128,6 +131,10 @@ def test_every_answer_keeps_to_the_description(app, description, as_parent, as_c
             assert template, f"{method} {path} is not described"
             _check(description, template, method, response)
         seen.add((template, method.lower(), status))
+    keys = [key.decode() for key in redis.keys("*")]
+    assert [key for key in keys if not key.startswith(OUR_KEYS)] == []
+    assert [key for key in keys if redis.ttl(key) < 0 and not key.startswith("library:usage:")] == []
+    assert {key.partition(":")[0] for key in keys} == {prefix.partition(":")[0] for prefix in OUR_KEYS}
     for path, method, operation in _operations(description):
         ok = [status for status in operation["responses"] if status.startswith("2")]
         assert any((path, method, int(status)) in seen for status in ok), f"the tour misses {method} {path}"
