@@ -62,11 +62,15 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=100_000)
     options.add_argument("--rounds", type=int, default=9)
     options.add_argument("--keep", type=Path)
+    options.add_argument("--shared-buffers", default="128MB", help="PostgreSQL's own memory; its default is 128MB")
     given = options.parse_args()
     logging.disable()
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-bench-")))
-        url = stack.enter_context(embedded.postgres(folder, f"bench_{given.rows}", durable=False)).url
+        name = f"bench_{given.rows}"
+        with embedded.postgres(folder, name, durable=False) as first:
+            set_memory(first.url, given.shared_buffers)  # which counts from the next start on
+        url = stack.enter_context(embedded.postgres(folder, name, durable=False)).url
         app = create_app(
             {
                 "APP_ENV": "testing",
@@ -82,6 +86,13 @@ def main() -> None:
         prepare(connection.cursor(), app, given.rows)
         for cases in (CASES, WIDE_CASES):
             report(cases, measure(app, connection.cursor(), cases, given.rounds))
+
+
+def set_memory(url: str, size: str) -> None:
+    """Sets ``shared_buffers``."""
+    with contextlib.closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("ALTER SYSTEM SET shared_buffers = %s", (size,))
 
 
 def prepare(cursor: "psycopg2.extensions.cursor", app: object, rows: int) -> None:

@@ -23,6 +23,7 @@ from library_server.usage import counting
 from library_server.usage import routes as usage
 from library_server.web import docs, health
 from library_server.web.caching import forget
+from library_server.web.cors import allow_origins
 from library_server.web.errors import handle_errors_of, handle_routing_errors, tell_limits
 
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
@@ -48,7 +49,7 @@ def create_app(config: Settings | None = None) -> Flask:
     app = Flask("library_server", static_folder=None)
     _log_as_told(settings)
     _bind_extensions(app, settings)
-    _mount(app, [*FEATURES, *DIRECT], EVERYWHERE)
+    _mount(app, settings, [*FEATURES, *DIRECT], EVERYWHERE)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     app.cli.add_command(cli.library)
     return app
@@ -60,8 +61,9 @@ def init_app(app: Flask, config: Settings | None = None) -> None:
     Its settings, extensions, error pages and hooks stay as they are; a route of its own that stands below our
     prefixes goes on to be its. `config` and errors as for `create_app`.
     """
-    _bind_extensions(app, Config.load(config))
-    _mount(app, FEATURES, PREFIXES)
+    settings = Config.load(config)
+    _bind_extensions(app, settings)
+    _mount(app, settings, FEATURES, PREFIXES)
 
 
 def _log_as_told(settings: Config) -> None:
@@ -86,13 +88,14 @@ def _send_the_rest(response: Response) -> Response:
     return response
 
 
-def _mount(app: Flask, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:
+def _mount(app: Flask, settings: Config, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:
     library = Blueprint("library", __name__)
     handle_errors_of(library)
     library.before_request(housekeeping.start_once)
     library.after_request(tell_limits)
     library.after_request(_send_the_rest)
     library.teardown_request(end_session)
+    allow_origins(library, settings.cors_origins)
     for blueprint in blueprints:
         library.register_blueprint(blueprint)
     app.register_blueprint(library)

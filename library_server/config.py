@@ -167,6 +167,9 @@ class Config(BaseModel):
     rate_limit_anonymous: RateLimit = Field(
         "120 per minute", description="Failed sign-ins of one address; a school may share one."
     )
+    cors_origins: CommaList = Field(
+        (), description="Origins of web pages that may call us, like `https://app.example.org`; empty: none."
+    )
     trusted_proxies: CommaList = Field(
         ("127.0.0.0/8", "::1"), description="Addresses and networks whose `X-Real-IP` is believed, comma-separated."
     )
@@ -212,6 +215,13 @@ class Config(BaseModel):
         if value and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", value):
             raise ValueError("must be like https://cdn.example.org")
         return value.rstrip("/")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", entry) for entry in value):
+            raise ValueError("must be origins like https://app.example.org, without a path, comma-separated")
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod
