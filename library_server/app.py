@@ -71,6 +71,7 @@ def _log_as_told(settings: Config) -> None:
     logger.setLevel(settings.log_level)
     if not logger.hasHandlers():
         logger.addHandler(default_handler)
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # below that it names users
 
 
 def _bind_extensions(app: Flask, settings: Config) -> None:

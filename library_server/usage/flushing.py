@@ -55,10 +55,14 @@ _NOTE_USAGE = text("""
     ON CONFLICT (content_id, event, hour) DO UPDATE SET count = library_usage.count + excluded.count
 """)
 _UNREPORTED = text("""
-    UPDATE library_usage AS now SET reported = now.count FROM library_usage AS before
-    WHERE (now.content_id, now.event, now.hour) = (before.content_id, before.event, before.hour)
-      AND now.reported < now.count AND now.hour < :hour
-    RETURNING now.content_id, now.event, now.hour, now.count - before.reported AS count
+    SELECT content_id, event, hour, count - reported AS count FROM library_usage
+    WHERE reported < count AND hour < :hour ORDER BY hour, content_id, event LIMIT 10000 FOR UPDATE
+""")
+_NOTE_REPORTED = text("""
+    UPDATE library_usage SET reported = reported + told.count
+    FROM unnest(CAST(:ids AS int[]), CAST(:events AS text[]), CAST(:hours AS timestamp[]), CAST(:counts AS bigint[]))
+         AS told (id, event, hour, count)
+    WHERE (library_usage.content_id, library_usage.event, library_usage.hour) = (told.id, told.event, told.hour)
 """)
 
 
@@ -151,11 +155,14 @@ def _report_hours(now: datetime) -> None:
         return
     try:
         hour = now.replace(minute=0, second=0, microsecond=0)
-        rows = [_analytics(row) for row in db.session.execute(_UNREPORTED, {"hour": hour})]
-        names = [name for name in _analytics_names() if name in columns]
+        rows = db.session.execute(_UNREPORTED, {"hour": hour}).all()
         if rows:
+            names = [name for name in _analytics_names() if name in columns]
             quoted, places = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
-            db.session.execute(text(f"INSERT INTO system_analytics ({quoted}) VALUES ({places})"), rows)  # noqa: S608
+            insert = text(f"INSERT INTO system_analytics ({quoted}) VALUES ({places})")  # noqa: S608
+            db.session.execute(insert, [_analytics(row) for row in rows])
+            ids, events, hours, counts = (list(values) for values in zip(*rows, strict=True))
+            db.session.execute(_NOTE_REPORTED, {"ids": ids, "events": events, "hours": hours, "counts": counts})
         db.session.commit()
     except BaseException:
         db.session.rollback()

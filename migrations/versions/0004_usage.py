@@ -39,6 +39,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("content_id", "event", "hour", name="pk_library_usage"),
     )
     op.create_index("ix_library_usage_hour", "library_usage", ["hour"])
+    # every flush looks for hours that are over and not in the analytics yet
+    op.create_index(
+        "ix_library_usage_unreported", "library_usage", ["hour"], postgresql_where=sa.text("reported < count")
+    )
     op.create_table(
         "library_usage_batch",
         sa.Column("id", sa.String(32), nullable=False),
