@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from flask import Flask, current_app
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from library_server.config import current_config
 from library_server.shared.redis import RedisAway
@@ -57,11 +57,18 @@ def _push() -> None:
 
 
 def _do(app: Flask, job: Callable[[], object]) -> None:
-    """One job. Whatever goes wrong is tried again the next time."""
+    """One job, tried again the next time if it fails. What no outage explains is said, once until it works."""
+    said: dict[str, str] = app.extensions.setdefault("library_house_failures", {})
     try:
         with app.app_context():
             job()
-    except (SQLAlchemyError, RedisAway) as error:
+        said.pop(job.__name__, None)
+    except (OperationalError, InterfaceError, TimeoutError, RedisAway) as error:
         log.debug("%s waits for a server (%s)", job.__name__, type(error).__name__)
+    except SQLAlchemyError as error:  # its text repeats the statement with its values
+        kind = type(getattr(error, "orig", error)).__name__
+        if said.get(job.__name__) != kind:
+            said[job.__name__] = kind
+            log.error("%s failed in PostgreSQL: %s (flask library check-schema may tell more)", job.__name__, kind)
     except Exception:
         log.exception("%s failed", job.__name__)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from library_server.operations.housekeeping import _do
+from library_server.web.caching import look_for_changes
 from tests.conftest import Servers
 from tests.uploads.folders import Folders
 from tests.uploads.server import running
@@ -48,6 +50,23 @@ def test_a_worker_that_stops_hands_over_what_it_has_counted(
             worker.terminate()
             worker.wait(30)
         assert sum(map(int, redis.hvals("library:usage:counts"))) == 10
+
+
+def test_a_job_that_no_outage_explains_is_said_once_until_it_works(app: Any, sql: Any, caplog: Any) -> None:
+    """Here a table is not there."""
+
+    def failures() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "failed in PostgreSQL" in record.getMessage()]
+
+    sql("ALTER TABLE library_change RENAME TO elsewhere")
+    try:
+        for _ in range(3):
+            _do(app, look_for_changes)
+    finally:
+        sql("ALTER TABLE elsewhere RENAME TO library_change")
+    assert [line.split(" (")[0] for line in failures()] == ["look_for_changes failed in PostgreSQL: UndefinedTable"]
+    _do(app, look_for_changes)
+    assert len(failures()) == 1
 
 
 def soon(done: Callable[[], bool]) -> None:

@@ -151,6 +151,8 @@ def test_servers_that_go_and_come_back(place: Place, tmp_path: Path) -> None:
         with Load(server, headers, cached, 1) as load, Load(server, headers, ["/content?page=3"], 1) as missing:
             with postgres_stopped(place):
                 time.sleep(OUTAGE_SECONDS)
+                refused = session.get(f"{server.url}/content?page=4", headers=headers, timeout=30)
+                assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
             wait_until(lambda: ask("/content?page=2&per_page=7") == 200)
         assert set(load.statuses) == {200}, (load.statuses, what_is_odd(server))
         assert set(missing.statuses) == {200, 503}, (missing.statuses, what_is_odd(server))

@@ -306,31 +306,6 @@ def test_keys_that_are_not_ours_are_not_touched(
 
 
 @one_shape
-def test_while_postgresql_is_away_what_is_cached_is_served(
-    client: FlaskClient, as_child: Any, make_item: Any, app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its address is wrong from now on, which is as refused as it gets."""
-    make_item()
-    known = [client.get(path, headers=as_child).data for path in ("/content/1", "/content")]
-    with app.app_context():
-        db.engine.dispose()
-        monkeypatch.setattr(db.engine.dialect, "connect", _refuse)
-        started = time.monotonic()
-        assert [client.get(path, headers=as_child).data for path in ("/content/1", "/content")] == known
-        missing = client.get("/content?page=2", headers=as_child)
-        assert (missing.status_code, "Retry-After" in missing.headers) == (503, True)
-        assert time.monotonic() - started < 2
-        monkeypatch.undo()
-    assert client.get("/content?page=2", headers=as_child).status_code == 200
-
-
-def _refuse(*_: Any, **__: Any) -> Any:
-    import psycopg2
-
-    raise psycopg2.OperationalError("refused")
-
-
-@one_shape
 def test_nothing_is_kept_where_that_is_told(
     make_app: Any, database_url: str, as_child: Any, make_item: Any, redis: Any
 ) -> None:
