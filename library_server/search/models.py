@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, SmallInteger, Text
+from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -10,17 +10,17 @@ from library_server.extensions import Base
 
 
 class SearchEntry(Base):
-    """One item, by its `id`. `title` is folded (`words.fold`); `popularity` is the logarithm of its uses."""
+    """One item, by its `id`.
+
+    `kind` is the number that ``library_kind`` has for its four filters; `standing` is its place by priority and
+    popularity, the smaller the better. `title` is folded (`words.fold`).
+    """
 
     __tablename__ = "library_search"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     active: Mapped[bool | None]
-    download_priority: Mapped[int | None] = mapped_column(SmallInteger)
-    popularity: Mapped[int] = mapped_column(SmallInteger)
-    content_type: Mapped[str | None] = mapped_column(Text)
-    subject_area: Mapped[str | None] = mapped_column(Text)
-    age_range: Mapped[str | None] = mapped_column(Text)
-    difficulty_level: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[int]
+    standing: Mapped[int]
     title: Mapped[str] = mapped_column(Text)
     document: Mapped[Any] = mapped_column(TSVECTOR)

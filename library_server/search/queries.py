@@ -19,25 +19,24 @@ from library_server.search.near import ABILITIES, Abilities, near_words
 from library_server.search.words import Wanted, read
 
 # As many are ordered by the whole of their text; of more, the first by title, priority and popularity.
-RANKED = 500
+RANKED = 300
 COUNTED_WORDS = 8  # of a search, in a title
 
-_COUNTED = ", ".join(FILTERS)
+_FAR = 1 << 22  # past every standing: a word in the title counts more
 # One walk over what is found serves the counts, the order and the page.
 _STATEMENT = """
     WITH {asked},
     hits AS MATERIALIZED (
-      SELECT id, {counted}, download_priority, popularity, {in_title} AS in_title
+      SELECT id, kind, standing - {far} * ({in_title}) AS standing
       FROM asked, library_search WHERE document @@ query AND {shown}),
-    counts AS (SELECT {counted}, count(*) FROM hits GROUP BY {counted}),
+    counts AS (SELECT kind, count(*) FROM hits GROUP BY kind),
     best AS (
       SELECT id, row_number() OVER () AS place FROM (
-        SELECT id FROM hits WHERE {chosen}
-        ORDER BY in_title DESC, download_priority, popularity DESC, id LIMIT :reach) ordered),
+        SELECT id FROM hits WHERE {chosen} ORDER BY standing, id LIMIT :reach) ordered),
     ranked AS (SELECT id, place, CASE WHEN place <= :ranked THEN ({rank}) ELSE -1 END AS rank FROM best),
     page AS (SELECT id, place, rank FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
     SELECT (SELECT CAST(query AS text) FROM asked),
-           (SELECT json_agg(json_build_array({counted}, count)) FROM counts),
+           (SELECT json_agg(json_build_array(filters, count)) FROM counts JOIN library_kind ON library_kind.id = kind),
            (SELECT json_agg(json_build_array(id, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END)
                             ORDER BY rank DESC, place) FROM page),
            {abilities}"""
@@ -61,10 +60,10 @@ class Found:
 
 @dataclass(frozen=True)
 class _Hits:
-    """The tsquery, the number of hits by combination of the filters, ids and scores of the page."""
+    """The tsquery; how many hits have these values of the filters, for each such; ids and scores of the page."""
 
     query: str
-    counts: Sequence[Sequence[Any]]
+    counts: Sequence[tuple[Mapping[str, str | None], int]]
     page: Sequence[tuple[int, float]]
     abilities: Abilities
 
@@ -121,10 +120,10 @@ def _hits(
         rank=_SCORE.format(of="best"),
         score=_SCORE.format(of="page"),
         abilities=ABILITIES,
-        counted=_COUNTED,
+        far=_FAR,
         in_title=_words_in_title(groups[:COUNTED_WORDS]),
         shown=shown,
-        chosen=" AND ".join(f"{name} = :{name}" for name, value in filters.items() if value is not None) or "true",
+        chosen=_chosen([name for name, value in filters.items() if value is not None]),
     )
     given = {
         **parameters,
@@ -137,6 +136,12 @@ def _hits(
     }
     query, counts, page, trigrams, sounds = db.session.execute(text(statement), given).one()
     return _Hits(query, counts or (), page or (), Abilities(trigrams, sounds))
+
+
+def _chosen(names: Sequence[str]) -> str:
+    """The hits that have the values of these filters."""
+    values = " AND ".join(f"filters ->> '{name}' = :{name}" for name in names)
+    return f"kind IN (SELECT id FROM library_kind WHERE {values})" if names else "true"
 
 
 def _words_in_title(groups: Sequence[Sequence[str]]) -> str:
@@ -157,16 +162,15 @@ def _items(ids: Sequence[int], seen: Any) -> dict[int, ContentItem]:
 
 
 def _facets(
-    counts: Iterable[Sequence[Any]], filters: Mapping[str, str | None]
+    counts: Iterable[tuple[Mapping[str, str | None], int]], filters: Mapping[str, str | None]
 ) -> tuple[int, dict[str, dict[str, int]]]:
     """How many there are with all filters, and for each filter's values how many with the others alone."""
     total, facets = 0, {name: Counter[str]() for name in FILTERS}
-    for *values, count in counts:
-        named = dict(zip(FILTERS, values, strict=True))
-        missed = [name for name, value in named.items() if filters[name] not in (None, value)]
+    for values, count in counts:
+        missed = [name for name in FILTERS if filters[name] not in (None, values[name])]
         if not missed:
             total += count
-        for name, value in named.items():
+        for name, value in values.items():
             if value is not None and missed in ([], [name]):
                 facets[name][value] += count
     return total, {

@@ -25,11 +25,10 @@ _HAS = "document @@ CAST(:query AS tsquery) AND strpos(' ' || title, :last) > 0 
 _NEARLY = "document @@ CAST(:query AS tsquery) {shown}"
 _BEST = """
     SELECT content_library.* FROM (
-      SELECT id, download_priority, popularity FROM (
-        SELECT id, download_priority, popularity FROM library_search WHERE {wanted} LIMIT :considered) considered
-      ORDER BY download_priority, popularity DESC, id LIMIT :most) best
-    JOIN content_library USING (id) WHERE {seen}
-    ORDER BY best.download_priority, best.popularity DESC, best.id"""
+      SELECT id, standing FROM (
+        SELECT id, standing FROM library_search WHERE {wanted} LIMIT :considered) considered
+      ORDER BY standing, id LIMIT :most) best
+    JOIN content_library USING (id) WHERE {seen} ORDER BY best.standing, best.id"""
 
 
 def suggest(actor: Actor, q: str) -> list[ContentItem]:

@@ -2,7 +2,8 @@
 
 A generated column would rewrite every row under a lock that stops readers too, and an index on an expression would be
 evaluated again for every hit. ``library_search`` has what counting and ranking read of an item: its filters, its place
-in lists, its tsvector. ``library_word`` has the words of the library, for near spellings.
+in lists, its tsvector. The four filters are one number there, which ``library_kind`` explains, because every hit of a
+search is counted by them. ``library_word`` has the words of the library, for near spellings.
 
 The table is filled before the triggers are made; they then take a lock for the moment that it takes to catch up.
 """
@@ -17,7 +18,7 @@ depends_on = None
 
 MARK = "Added by the library server"
 EXTENSIONS = ("pg_trgm", "fuzzystrmatch")  # near spellings; search works without
-TABLES = ("library_search", "library_word")
+TABLES = ("library_search", "library_kind", "library_word")
 
 # An apostrophe separates no words: children leave it out.
 _ASCII = r"regexp_replace(replace(lower(value), '''', ''), '[-!-/:-@[-`{-~]', ' ', 'g')"
@@ -97,16 +98,16 @@ _TEXTS = (
     "library_json_text(n.skill_objectives::text) AS objectives, coalesce(n.description, '') AS description, "
     "library_json_text(n.content_metadata::text) AS metadata"
 )
-# name: expression of the item `n`; small numbers, so that whatever others store fits
+_FILTERS = "jsonb_build_object({})".format(
+    ", ".join(f"'{name}', n.{name}::text" for name in ("content_type", "subject_area", "age_range", "difficulty_level"))
+)
+# name: expression of the item `n`. Standing is priority (missing last), then popularity, the smaller the better.
+# Whatever numbers others store fit, and popularity is in powers of two, so that a view seldom moves anything.
 _CHEAP = {
     "active": "n.active",
-    "download_priority": "greatest(least(n.download_priority, 32767), -32768)::smallint",
-    # in powers of two, so that a view seldom moves anything
-    "popularity": "floor(ln(1 + greatest(n.usage_count, 0)::float8) / ln(2))::smallint",
-    "content_type": "n.content_type",
-    "subject_area": "n.subject_area",
-    "age_range": "n.age_range",
-    "difficulty_level": "n.difficulty_level",
+    "kind": f"(SELECT min(k.id) FROM library_kind k WHERE k.filters = {_FILTERS})",
+    "standing": "(coalesce(greatest(least(n.download_priority, 32766), -32768), 32767) + 32768) * 64 "
+    "+ 63 - floor(ln(1 + greatest(n.usage_count, 0)::float8) / ln(2))::integer",
 }
 _COLUMNS = ", ".join(["id", *_CHEAP, "title", "document"])
 _SOURCES = ("title", "description", "file_path", "skill_objectives::text", "content_metadata::text")
@@ -123,7 +124,14 @@ def _write(items: str, where: str = "true") -> str:
         ON CONFLICT (id) DO UPDATE SET {updates}"""
 
 
-# No unique key and no waiting for each other: two who add a new word at once leave it there twice.
+# No unique key and no waiting for each other: two who add a new one at once leave it there twice.
+def _note_kinds(items: str, where: str = "true") -> str:
+    return f"""
+        INSERT INTO library_kind (filters)
+        SELECT DISTINCT {_FILTERS} FROM {items} n
+        WHERE {where} AND NOT EXISTS (SELECT FROM library_kind k WHERE k.filters = {_FILTERS})"""
+
+
 def _note_words(items: str, where: str = "true") -> str:
     return f"""
         INSERT INTO library_word (word)
@@ -146,12 +154,16 @@ _CHANGED = (
     f"EXISTS (SELECT FROM library_before b WHERE b.id = n.id AND {_differ('b', 'n', _SOURCES)})"
 )
 _TRIGGERS = {
-    "INSERT": ("REFERENCING NEW TABLE AS library_after", [_write("library_after"), _note_words("library_after")]),
+    "INSERT": (
+        "REFERENCING NEW TABLE AS library_after",
+        [_note_kinds("library_after"), _write("library_after"), _note_words("library_after")],
+    ),
     "UPDATE": (
         "REFERENCING OLD TABLE AS library_before NEW TABLE AS library_after",
         [
             "DELETE FROM library_search s USING library_before b WHERE s.id = b.id "
             "AND NOT EXISTS (SELECT FROM library_after a WHERE a.id = b.id)",
+            _note_kinds("library_after"),
             _write("library_after", _CHANGED),
             _note_words("library_after", f"({_CHANGED})"),
             f"""
@@ -174,6 +186,7 @@ def upgrade() -> None:
     _make_functions()
     _make_tables()
     oldest = _scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
+    _run(_note_kinds("content_library"))
     _run(_write("content_library"))
     _run(
         f"INSERT INTO library_word (word) SELECT word FROM ts_stat($words$"
@@ -227,10 +240,15 @@ def _make_functions() -> None:
 
 def _make_tables() -> None:
     _run(
-        "CREATE TABLE library_search (id bigint NOT NULL, active boolean, download_priority smallint, "
-        "popularity smallint NOT NULL, content_type text, subject_area text, age_range text, difficulty_level text, "
-        "title text NOT NULL, document tsvector NOT NULL, CONSTRAINT pk_library_search PRIMARY KEY (id))"
+        "CREATE TABLE library_search (id bigint NOT NULL, active boolean, kind integer NOT NULL, "
+        "standing integer NOT NULL, title text NOT NULL, document tsvector NOT NULL, "
+        "CONSTRAINT pk_library_search PRIMARY KEY (id))"
     )
+    _run(
+        "CREATE TABLE library_kind (id integer GENERATED ALWAYS AS IDENTITY, filters jsonb NOT NULL, "
+        "CONSTRAINT pk_library_kind PRIMARY KEY (id))"
+    )
+    _run("CREATE INDEX ix_library_kind ON library_kind USING hash (filters)")  # which bounds no length
     _run(
         'CREATE TABLE library_word (id bigint GENERATED ALWAYS AS IDENTITY, word text COLLATE "C" NOT NULL, '
         "CONSTRAINT pk_library_word PRIMARY KEY (id))"
@@ -245,17 +263,14 @@ def _make_indexes() -> None:
         "CREATE INDEX ix_library_search_document ON library_search USING gin (document) "
         "WITH (gin_pending_list_limit = 256)"
     )
-    _run(
-        'CREATE INDEX ix_library_search_title ON library_search (title COLLATE "C") '
-        "INCLUDE (id, active, download_priority, popularity)"
-    )
+    _run('CREATE INDEX ix_library_search_title ON library_search (title COLLATE "C") INCLUDE (id, active, standing)')
     _run("CREATE INDEX ix_library_word ON library_word (word)")
     installed = _scalar("SELECT string_agg(extname, ' ') FROM pg_extension") or ""
     if "pg_trgm" in installed:
         _run("CREATE INDEX ix_library_word_trigrams ON library_word USING gin (word gin_trgm_ops)")
     if "fuzzystrmatch" in installed:
         _run('CREATE INDEX ix_library_word_sound ON library_word (dmetaphone(word) COLLATE "C")')
-    _run("ANALYZE library_search, library_word")
+    _run(f"ANALYZE {', '.join(TABLES)}")
 
 
 def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
@@ -277,6 +292,7 @@ def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
 def _catch_up(oldest: str) -> None:
     """What others wrote while we filled the table: the triggers' lock has let them finish and keeps new ones out."""
     recent = f"age(n.xmin) <= age('{oldest}'::xid) AND n.xmin <> pg_current_xact_id()::xid"
+    _run(_note_kinds("content_library", recent))
     _run(_write("content_library", recent))
     _run(_note_words("content_library", recent))
     _run("DELETE FROM library_search s WHERE NOT EXISTS (SELECT FROM content_library n WHERE n.id = s.id)")

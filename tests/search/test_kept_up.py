@@ -98,11 +98,11 @@ def test_an_editor_s_changes_are_found_at_once(client, as_parent, found):
 @on_backend
 def test_a_view_that_is_counted_writes_no_entry_anew(sql, make_item):
     item = make_item(title="Hedgehog", usage_count=20)
-    before = sql("SELECT xmin::text, popularity FROM library_search")
+    before = sql("SELECT xmin::text, standing FROM library_search")
     sql("UPDATE content_library SET usage_count = 21 WHERE id = %s", (item,))
-    assert sql("SELECT xmin::text, popularity FROM library_search") == before
+    assert sql("SELECT xmin::text, standing FROM library_search") == before
     sql("UPDATE content_library SET usage_count = 400 WHERE id = %s", (item,))
-    assert sql("SELECT popularity FROM library_search") == [{"popularity": 8}]
+    assert sql("SELECT standing % 64 AS standing FROM library_search") == [{"standing": 63 - 8}]
 
 
 @on_backend
@@ -136,7 +136,9 @@ def test_a_backend_that_may_not_touch_our_tables_still_writes(sql, database_url,
 
 
 @on_backend
-def test_two_who_add_the_same_new_words_do_not_wait_for_each_other(sql, database_url, found):
+def test_two_who_add_the_same_new_words_and_filters_do_not_wait_for_each_other(
+    sql, database_url, found, client, as_child
+):
     first, second = (psycopg2.connect(database_url) for _ in range(2))
     try:
         first.cursor().execute(INSERT, ('["aardvark zebu"]', "{}"))
@@ -148,6 +150,19 @@ def test_two_who_add_the_same_new_words_do_not_wait_for_each_other(sql, database
         first.close()
         second.close()
     assert found("zebu") == [1, 2]
+    body = client.get("/content/search?q=zebu&subject_area=math", headers=as_child).get_json()
+    assert (body["facets"]["subject_area"], body["pagination"]["total"]) == ({"math": 2}, 2)
+
+
+@on_backend
+def test_filters_are_counted_whatever_others_store_there(sql, client, as_child):
+    odd = ["Größe \" \\ '", "", "x" * 50]
+    for subject in [*odd, odd[0]]:
+        sql(INSERT.replace("'math'", "%s"), (subject, '["volcano"]', "{}"))
+    sql("UPDATE content_library SET difficulty_level = 'easy' WHERE content_id = 2")
+    facets = client.get("/content/search?q=volcano", headers=as_child).get_json()["facets"]
+    assert facets["subject_area"] == {odd[0]: 2, odd[1]: 1, odd[2]: 1}
+    assert facets["difficulty_level"] == {"easy": 1}
 
 
 def test_rows_from_before_the_migration_are_found_and_what_is_written_meanwhile_too(create_database, make_app):
