@@ -6,7 +6,7 @@ COPY library_server library_server
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --constraint constraints.txt .
 
 FROM python:3.12-slim
-RUN useradd --system --uid 10001 library && install -d -o library /data /data/content
+RUN useradd --system --uid 10001 library && install -d -o library /data /data/content /data/assets /data/uploads
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY wsgi.py gunicorn.conf.py ./

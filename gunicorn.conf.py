@@ -1,6 +1,7 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
 from library_server.config import Config, ConfigError
+from library_server.operations import serving
 
 try:
     settings = Config.load()
@@ -32,4 +33,13 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 (gunicorn makes the file's name)
 # Nobody steers a running server through a socket in somebody's home folder.
 control_socket_disable = True
 
+# Lines of its log are like ours. An access log it has none: our own names the route, not the path, and nobody.
 loglevel = settings.log_level.lower()
+if settings.app_env == "production":
+    logger_class = serving.JsonLogger
+
+# Workers count together, in memory.
+if settings.enable_metrics:
+    serving.share_metrics()
+    pre_fork, post_fork = serving.pre_fork, serving.post_fork
+    child_exit, on_exit = serving.child_exit, serving.on_exit

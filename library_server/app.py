@@ -1,13 +1,11 @@
 """The application: a checklist of what it is made of."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response
-from flask.logging import default_handler
 
-from library_server import cli
+from library_server import cli, metrics
 from library_server.catalog import routes as catalog
 from library_server.catalog.services import item_changed
 from library_server.config import Config
@@ -15,16 +13,20 @@ from library_server.curriculum import routes as curriculum
 from library_server.extensions import bind_cache, bind_limiter, db, end_session, migrate
 from library_server.files import routes as files
 from library_server.operations import housekeeping
+from library_server.operations import routes as operations
 from library_server.recommendations import routes as recommendations
 from library_server.search import routes as search
 from library_server.shared import limits as _limits  # noqa: F401 (Flask-Limiter finds it by its scheme)
 from library_server.shared.redis import redis
+from library_server.shared.statements import measure
 from library_server.usage import counting
 from library_server.usage import routes as usage
 from library_server.web import docs, health
 from library_server.web.caching import forget
 from library_server.web.cors import allow_origins
 from library_server.web.errors import handle_errors_of, handle_routing_errors, tell_limits
+from library_server.web.logs import log_as_told
+from library_server.web.watch import watch
 
 PREFIXES = ("/content", "/assets", "/api/content")  # what nginx sends here
 EVERYWHERE = ("",)
@@ -32,7 +34,9 @@ FEATURES: list[Blueprint] = [
     *(catalog.bp, search.bp, curriculum.bp, files.bp, recommendations.bp, usage.bp),
     *(docs.bp, health.bp),
 ]
-DIRECT: list[Blueprint] = [files.direct, health.direct]  # for clients that talk to our port without nginx
+DIRECT: list[Blueprint] = [  # for who talks to our port without nginx
+    *(files.direct, health.direct, operations.direct),
+]
 BESIDE_US = Path(__file__).parent.parent / "migrations"
 MIGRATIONS = BESIDE_US if BESIDE_US.is_dir() else Path("migrations")  # installed elsewhere: where we are started
 
@@ -47,8 +51,9 @@ def create_app(config: Settings | None = None) -> Flask:
     """
     settings = Config.load(config)
     app = Flask("library_server", static_folder=None)
-    _log_as_told(settings)
+    log_as_told(settings)
     _bind_extensions(app, settings)
+    health.bind(app, MIGRATIONS)
     _mount(app, settings, [*FEATURES, *DIRECT], EVERYWHERE)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     app.cli.add_command(cli.library)
@@ -63,21 +68,17 @@ def init_app(app: Flask, config: Settings | None = None) -> None:
     """
     settings = Config.load(config)
     _bind_extensions(app, settings)
+    health.bind(app, BESIDE_US)  # a folder of this name where it is started is the host's
     _mount(app, settings, FEATURES, PREFIXES)
-
-
-def _log_as_told(settings: Config) -> None:
-    logger = logging.getLogger("library_server")
-    logger.setLevel(settings.log_level)
-    if not logger.hasHandlers():
-        logger.addHandler(default_handler)
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # below that it names users
 
 
 def _bind_extensions(app: Flask, settings: Config) -> None:
     app.extensions["library_config"] = settings
     db.bind(app, settings.database_url, settings.database_pool_size, settings.database_max_overflow)
-    redis.bind(app, settings.redis_url)
+    counted = metrics.bind(app)
+    if settings.enable_metrics:
+        measure(app, counted, settings.database_pool_size + settings.database_max_overflow)
+    redis.bind(app, settings.redis_url, counted)
     bind_cache(app)
     bind_limiter(app)
     item_changed.connect(forget)
@@ -90,6 +91,7 @@ def _send_the_rest(response: Response) -> Response:
 
 
 def _mount(app: Flask, settings: Config, blueprints: list[Blueprint], prefixes: tuple[str, ...]) -> None:
+    watch(app)
     library = Blueprint("library", __name__)
     handle_errors_of(library)
     library.before_request(housekeeping.start_once)

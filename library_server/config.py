@@ -91,7 +91,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=str.upper, hide_input_in_errors=True)
 
     app_env: Literal["production", "development", "testing"] = Field(
-        "production", description="`production`, `development` or `testing`; production refuses weak secrets."
+        "production",
+        description="`production`, `development` or `testing`; production refuses weak secrets and logs JSON lines.",
     )
     secret_key: str = Field(
         "", description="The secret shared with the backend that signs tokens (HS256); at least 32 bytes."
@@ -173,6 +174,13 @@ class Config(BaseModel):
     trusted_proxies: CommaList = Field(
         ("127.0.0.0/8", "::1"), description="Addresses and networks whose `X-Real-IP` is believed, comma-separated."
     )
+    enable_metrics: bool = Field(
+        True, description="`true`: requests are counted, and `/metrics` tells (`docs/operating.md`)."
+    )
+    metrics_allowed: CommaList = Field(
+        ("127.0.0.0/8", "::1"),
+        description="Addresses and networks that may read `/metrics`, comma-separated; never through a proxy.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="The least severe log line written to standard error."
     )
@@ -223,7 +231,7 @@ class Config(BaseModel):
             raise ValueError("must be origins like https://app.example.org, without a path, comma-separated")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_allowed")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         try:

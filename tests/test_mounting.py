@@ -39,7 +39,7 @@ def mounted(host: Flask, database_url: str, servers: Servers, redis: Any, tmp_pa
         "SECRET_KEY": SECRET,
         "DATABASE_URL": database_url,
         "REDIS_URL": servers.redis_url,
-        "CONTENT_STORAGE_PATH": str(tmp_path),
+        **{f"{name}_STORAGE_PATH": str(tmp_path) for name in ("CONTENT", "ASSETS", "UPLOADS")},
     }
     init_app(host, settings | QUIET)
     yield host

@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
 from library_server.config import current_config
+from library_server.metrics import metrics
 from library_server.shared.redis import RedisAway
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
@@ -54,6 +55,7 @@ def _keep_house(app: Flask) -> None:
 def _push() -> None:
     if tally().changed.is_set():
         tally().push()
+        metrics().usage_in_workers.set(tally().waiting())
 
 
 def _do(app: Flask, job: Callable[[], object]) -> None:

@@ -16,6 +16,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from library_server.metrics import Metrics
+
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.06  # the contract allows 100 ms of waiting
@@ -37,7 +39,8 @@ class Gate:
     What is cached is kept together by a generation, which ends with every change.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._client = Redis.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -125,7 +128,10 @@ class Gate:
                 self._pause = FIRST_PAUSE_SECONDS
                 self._next_try = time.monotonic() + self._pause
             self.unsure = self.unsure or away
+        if changed:
+            self._metrics.redis_away.set(float(away))
         if changed and away:
+            self._metrics.redis_outages.inc()
             log.warning("Redis is away (%s); going on without it", reason)
         elif changed:
             log.warning("Redis is back")
@@ -228,9 +234,9 @@ class Script:
 class SharedRedis:
     """The extension: `bind` at start, the others in an application context."""
 
-    def bind(self, app: Flask, url: str) -> None:
+    def bind(self, app: Flask, url: str, metrics: Metrics) -> None:
         """Makes the client, without connecting."""
-        app.extensions["library_redis"] = Gate(url)
+        app.extensions["library_redis"] = Gate(url, metrics)
 
     @property
     def gate(self) -> Gate:

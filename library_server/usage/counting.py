@@ -56,6 +56,10 @@ class Tally:
                 self._counts[field] += 1
         self.changed.set()
 
+    def waiting(self) -> int:
+        """How many different counts are here."""
+        return len(self._counts) + len(self._batch)
+
     def push(self) -> bool:
         """Brings everything to Redis; False when some of it stays here for the next time."""
         with self._pushing:

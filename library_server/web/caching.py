@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from library_server.config import current_config
 from library_server.extensions import cache, db
 from library_server.lib.digests import tag
+from library_server.metrics import metrics
 from library_server.shared.cache import expect
 from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, Script, redis
 from library_server.version import __version__
@@ -65,7 +66,12 @@ def cached(key_of: Callable[..., str | None]) -> Callable[[Build], Callable[...,
         @wraps(build)
         def view(**arguments: Any) -> Response:
             key = _key(key_of, arguments)
-            return answer(build(**arguments) if key is None else _through(key, lambda: build(**arguments)))
+            if key is None:
+                page, how = build(**arguments), "uncached"
+            else:
+                page, how = _through(key, lambda: build(**arguments))
+            metrics().cache_answers.labels(build.__name__, how).inc()
+            return answer(page)
 
         view.library_prefetch = prefetch  # type: ignore[attr-defined]
         return view
@@ -119,17 +125,20 @@ def _key(key_of: Callable[..., str | None], arguments: dict[str, Any]) -> str | 
     return key_of(**arguments) if current_config().cache_ttl else None
 
 
-def _through(key: str, build: Callable[[], Page]) -> Page:
+def _through(key: str, build: Callable[[], Page]) -> tuple[Page, str]:
+    """The page, and how it came about: hit, stale, miss, or uncached where Redis could not be used."""
     generation = _generation()
     if generation is None:
-        return build()
+        return build(), "uncached"
     entry = _read(key, generation)
     if entry is not None and time.time() < entry.fresh_until:
-        return entry.page
+        return entry.page, "hit"
     lock = f"library:lock:{key}"
     if not cache.add(lock, b"1", LOCK_SECONDS):
-        page = entry.page if entry is not None else _wait_for(key, generation)
-        return page or build()
+        if entry is not None:
+            return entry.page, "stale"
+        page = _wait_for(key, generation)
+        return (page, "hit") if page is not None else (build(), "miss")
     try:
         page = build()
         _keep(key, generation, page)
@@ -137,10 +146,10 @@ def _through(key: str, build: Callable[[], Page]) -> Page:
         if entry is None:
             raise
         db.session.rollback()
-        return entry.page
+        return entry.page, "stale"
     finally:
         cache.delete(lock)
-    return page
+    return page, "miss"
 
 
 def _generation() -> str | None:

@@ -20,6 +20,17 @@ def client_address() -> str:
     return peer or "unknown"
 
 
+def came_straight_from(networks: tuple[str, ...]) -> bool:
+    """Whether the other end of the connection is in `networks`, and nobody else is behind it.
+
+    A proxy on this very machine is near, whoever asks it may be far: all that it tells of them must be near, too.
+    """
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    told = [request.remote_addr or "", *request.headers.getlist("X-Real-IP")]
+    return all(_is_address(address) and _is_in(address, networks) for address in told)
+
+
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)
@@ -29,8 +40,12 @@ def _is_address(text: str) -> bool:
 
 
 def _is_trusted(peer: str) -> bool:
-    address = ip_address(peer)
-    return any(address in network for network in _networks(current_config().trusted_proxies))
+    return _is_in(peer, current_config().trusted_proxies)
+
+
+def _is_in(address: str, networks: tuple[str, ...]) -> bool:
+    parsed = ip_address(address)
+    return any(parsed in network for network in _networks(networks))
 
 
 @cache

@@ -6,8 +6,8 @@ from flask import Blueprint
 from flask_cors import CORS
 
 _SENT = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Range", "If-Range"]
-_SHOWN = ["ETag", "Location", "Retry-After", "Content-Range", "Content-Disposition", "X-RateLimit-Limit",
-          "X-RateLimit-Remaining", "X-RateLimit-Reset"]  # fmt: skip
+_SHOWN = ["ETag", "Location", "Retry-After", "Content-Range", "Content-Disposition", "X-Request-ID",
+          "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]  # fmt: skip
 _PREFLIGHT_SECONDS = 600
 
 

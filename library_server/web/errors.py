@@ -3,9 +3,9 @@
 import logging
 import math
 import time
-import traceback
+from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, current_app, g, request
 from flask_limiter.errors import RateLimitExceeded
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, default_exceptions
@@ -13,6 +13,7 @@ from werkzeug.routing import RequestRedirect
 
 from library_server.errors import BodyTooLarge, LibraryError, Unavailable
 from library_server.extensions import limiter
+from library_server.lib.outlines import kind, outline
 from library_server.web.responses import json_response
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def handle_routing_errors(app: Flask, prefixes: tuple[str, ...]) -> None:
         error = request.routing_exception
         if error is None or isinstance(error, RequestRedirect) or not _below(request.path, prefixes):
             return None
+        g.library_unmatched = True
         return _http_error(error)
 
     app.before_request(answer)
@@ -55,7 +57,12 @@ def _library_error(error: LibraryError) -> Response:
     payload: dict[str, object] = {"message": error.message}
     if error.problems:
         payload["errors"] = [problem._asdict() for problem in error.problems]
-    return json_response(payload, error.status, error.headers)
+    return json_response(payload | _id_of_a_failure(error.status), error.status, error.headers)
+
+
+def _id_of_a_failure(status: int) -> dict[str, str]:
+    """Where we are at fault the body bears the request's id, as the log does; every answer has it as a header."""
+    return {"request_id": g.library_request_id} if status >= 500 and "library_request_id" in g else {}
 
 
 def _limit_exceeded(error: RateLimitExceeded) -> Response:
@@ -79,20 +86,20 @@ def _http_error(error: HTTPException) -> Response:
     code = error.code or 500
     message = _SENTENCES.get(code, error.name.capitalize())
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "Content-Range")}
-    return json_response({"message": message}, code, kept)
+    return json_response({"message": message} | _id_of_a_failure(code), code, kept)
 
 
 def _database_away(error: Exception) -> Response:
-    log.error("PostgreSQL failed a request: %s", type(getattr(error, "orig", error)).__name__)
+    log.error("PostgreSQL failed a request: %s", kind(getattr(error, "orig", error)))
     return _library_error(Unavailable())
 
 
 def _unexpected(error: Exception) -> Response:
     if isinstance(error, DBAPIError) and error.connection_invalidated:  # lost in the middle of an answer
         return _database_away(error)
-    if isinstance(error, DBAPIError):  # its text repeats the statement with its values: e-mails, names
-        stack = "".join(traceback.format_tb(error.__traceback__))
-        log.error("Unexpected error of PostgreSQL: %s\n%s", type(error.orig).__name__, stack)
-    else:
+    config: Any = current_app.extensions.get("library_config")
+    if config is not None and config.app_env == "development":
         log.error("Unexpected error", exc_info=error)
+    else:  # in a host's log, too, without what the error says
+        log.error("Unexpected error\n%s", outline(error))
     return _library_error(LibraryError())

@@ -38,9 +38,13 @@ class RangeNotSatisfiable(LibraryError):
 
 
 class FileResponse(Response):
-    """A file or a part of it; `from_the_first_byte` where it is delivered from there on: no HEAD, 304 or later part."""
+    """A file or a part of it; `from_the_first_byte` where it is delivered from there on: no HEAD, 304 or later part.
+
+    `bytes_by_nginx`: how many nginx sends instead of us; None where it sends none.
+    """
 
     from_the_first_byte = False
+    bytes_by_nginx: int | None = None
 
 
 def file_response(tree: Tree, storage: Storage, path: str, attachment: str | None = None) -> FileResponse:
@@ -62,6 +66,7 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
             del headers["Accept-Ranges"]  # nginx says it with a whole file, and not with a part
         headers["X-Accel-Redirect"] = f"/_library/{tree}/{quote(path)}"
         response = FileResponse(status=200, headers=headers)
+        response.bytes_by_nginx = spans[0].stop - spans[0].start if spans else stat.size
     else:
         response = _send(storage.open(path), headers, stat.size, spans)
     response.from_the_first_byte = request.method == "GET" and (spans is None or spans[0].start == 0)

@@ -44,10 +44,11 @@ class FieldError(BaseModel):
 
 
 class Error(BaseModel):
-    """Every error of every route. `errors` is there when it can be told field by field."""
+    """Every error of every route. `errors` is there when it can be told field by field, `request_id` from 500 on."""
 
     message: str
     errors: list[FieldError] | None = None
+    request_id: str | None = None
 
 
 class TooMany(BaseModel):

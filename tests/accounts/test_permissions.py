@@ -46,6 +46,7 @@ MATRIX = {
     "GET /health": ANYONE,
     "GET /health/live": ANYONE,
     "GET /health/ready": ANYONE,
+    "GET /metrics": ANYONE,
 } | {
     f"{method} /content/curriculum/{name}{row}": who
     for name in CURRICULUM

@@ -777,7 +777,7 @@ def parts_of(answer):
     return found
 
 
-CHANGING = ("date", "server", "connection")
+CHANGING = ("date", "server", "connection", "x-request-id")
 
 
 def stable(headers):

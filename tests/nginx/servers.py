@@ -25,7 +25,7 @@ SHIPPED = PROJECT / "deploy" / "nginx"
 GUIDE = Path(__file__).parent / "guide.conf"
 WAIT_SECONDS = 20
 Config = Callable[[int, Path], str]  # what stands in the http block of an nginx with this port and this access log
-OF_THE_CONNECTION = {"date", "server", "connection", "keep-alive"}
+OF_THE_CONNECTION = {"date", "server", "connection", "keep-alive", "x-request-id"}
 OF_THE_LIMITS = "x-ratelimit-"  # which nginx does not pass on with files
 
 

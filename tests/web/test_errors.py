@@ -222,7 +222,8 @@ def test_without_postgresql_every_route_of_the_catalogue_is_503_at_once(make_app
         response = client.open(path, method=method, json=body, headers=as_parent)
         assert time.perf_counter() - started < 1
         assert (method, path, response.status_code) == (method, path, 503)
-        assert (response.mimetype, response.get_json()) == ("application/json", {"message": UNAVAILABLE})
+        told = {"message": UNAVAILABLE, "request_id": response.headers["X-Request-ID"]}
+        assert (response.mimetype, response.get_json()) == ("application/json", told)
         assert 0 < int(response.headers["Retry-After"]) <= 60
 
 
