@@ -14,7 +14,13 @@ from library_server.lib.outlines import outline
 
 _OURS = "library_server."  # Flask's own logger has the application's name, without the dot
 _QUOTED = re.compile(r"( from ip=).*", re.DOTALL)  # gunicorn's line on a request that is none repeats the request
-_TOLD_WHOLE = ("Starting gunicorn %s", "Listening at: %s (%s)", "Using worker: %s", "Handling signal: %s")
+_TOLD_WHOLE = (
+    "Starting gunicorn %s",
+    "Listening at: %s (%s)",
+    "Using worker: %s",
+    "Handling signal: %s",
+    "Shutting down: %s",
+)
 
 
 class JsonLines(logging.Formatter):
@@ -30,7 +36,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage() if record.name.startswith(_OURS) else _without_texts(record),
+            "message": _message(record),
         }
         if has_app_context() and "library_request_id" in g:
             line["request_id"] = g.library_request_id
@@ -53,6 +59,12 @@ def log_as_told(settings: Config) -> None:
         logging.getLogger().addHandler(handler)
     else:
         logger.addHandler(default_handler)
+
+
+def _message(record: logging.LogRecord) -> str:
+    if hasattr(record, "library_fields"):
+        return "request"
+    return record.getMessage() if record.name.startswith(_OURS) else _without_texts(record)
 
 
 def _without_texts(record: logging.LogRecord) -> str:

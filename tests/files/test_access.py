@@ -592,7 +592,7 @@ def signature_of(link):
 
 
 def without_date(response):
-    changing = ("Date", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+    changing = ("Date", "X-Request-ID", "X-RateLimit-Remaining", "X-RateLimit-Reset")
     return sorted((name, value) for name, value in response.headers if name not in changing)
 
 
