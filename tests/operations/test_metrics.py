@@ -111,7 +111,8 @@ def test_no_caller_makes_up_a_label(start: Start, as_parent: Any, make_item: Any
     assert labels["status"] == {"200", "404", "405"}
     assert len(told.splitlines()) < 250
     assert value(app, "requests_total", route="unmatched", method="OTHER", status="404") == 30
-    assert value(app, "request_seconds_count", route="/content/<int:item_id>") == 60
+    assert value(app, "request_seconds_count", route="unmatched") == 60  # also where the method is unknown
+    assert value(app, "request_seconds_count", route="/content/<int:item_id>") == 30
 
 
 def test_answers_are_counted_by_how_they_came_about(start: Start, as_parent: Any, make_item: Any, redis: Any) -> None:
