@@ -77,6 +77,7 @@ def _prepare(settings: Mapping[str, str]) -> list[Person]:
     with create_app(settings).app_context():
         create_backend_tables()
         flask_migrate.upgrade()
+        Path(settings["ASSETS_STORAGE_PATH"]).mkdir(parents=True, exist_ok=True)
         report = import_manifest(SAMPLE / "manifest.csv", SAMPLE / "files")
         click.echo(f"The sample library: {report.rows} items, {report.added} of them new.")
         for name, table in CURRICULUM.items():
