@@ -70,6 +70,14 @@ def test_the_bytes_do_not_pass_through_gunicorn(
     assert accelerated.last_line("GET /content/video/film.mp4").endswith("200 0")
 
 
+@pytest.mark.parametrize("path", ["/content/video/film.mp4", "/content/video/none.mp4", "/content/1"])
+def test_the_id_of_a_request_comes_back_through_nginx(library: Library, shipped: Server, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", shipped.port, timeout=20)
+    connection.request("GET", path, headers=library.reader | {"X-Request-ID": "sent-by-the-app"})
+    assert connection.getresponse().getheader("X-Request-ID") == "sent-by-the-app"
+    connection.close()
+
+
 def test_a_large_file_arrives_whole(library: Library, shipped: Server) -> None:
     with (library.content / "video" / "large.mp4").open("wb") as file:
         file.truncate(LARGE)

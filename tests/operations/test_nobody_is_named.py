@@ -176,10 +176,10 @@ def test_by_real_workers(database_url: str, servers: Servers, redis: Any, family
         line["logger"] for line in parsed
     }
     said = "\n".join(lines)
-    assert "Invalid request from ip=…" in said
-    assert "CheckViolation 23514" in said
     assert [secret for secret in family.secrets() if secret in said] == []
     assert [secret for secret in family.secrets() if secret in counted] == []
+    assert "Invalid request from ip=…" in said
+    assert "CheckViolation 23514" in said
     assert [line for line in parsed if "127.0.0.1" in str(line) and not line["message"].startswith(OWN_ADDRESS)] == []
 
 
