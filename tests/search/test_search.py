@@ -260,7 +260,7 @@ def test_a_search_that_takes_too_long_says_so(client, as_child, library, sql, mo
     monkeypatch.setattr(queries, "SETTINGS", asking.SETTINGS.replace("'3000'", "'100'"))
     response = client.get("/content/search?q=spider", headers=as_child)
     assert response.status_code == 503
-    assert response.get_json() == {"message": "This search takes too long. Please use more words, or rarer ones."}
+    assert response.get_json()["message"] == "This search takes too long. Please use more words, or rarer ones."
     assert response.headers["Retry-After"]
     monkeypatch.undo()
     assert client.get("/content/search?q=spider", headers=as_child).status_code == 200
