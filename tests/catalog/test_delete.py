@@ -240,7 +240,7 @@ def test_a_file_goes_only_after_its_row(app, client, as_parent, make_item, sql, 
         response = client.delete(f"/content/{item}?purge=true", headers=as_parent)
     finally:
         event.remove(engine, "commit", lose_the_connection)
-    assert (response.status_code, list(response.get_json())) == (503, ["message"])
+    assert (response.status_code, list(response.get_json())) == (503, ["message", "request_id"])
     assert len(sql("SELECT id FROM content_library")) == 1
     assert (folder / "audio" / "song.mp3").exists()
 
