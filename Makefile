@@ -13,10 +13,10 @@ run: $(READY) ## Serve the whole library on port 8001, with PostgreSQL and Redis
 	@$(BIN)/flask dev
 
 test: lint ## Check the code, then run the tests against real PostgreSQL, Redis and gunicorn
-	$(BIN)/pytest --ignore tests/nginx --ignore tests/browser
+	$(BIN)/pytest --ignore tests/nginx --ignore tests/browser --ignore tests/dropin
 
 test-e2e: $(READY) ## Run the tests with real nginx and Chromium, which must be installed (.ci/run does)
-	$(BIN)/pytest tests/nginx tests/browser
+	$(BIN)/pytest tests/nginx tests/browser tests/dropin
 
 lint: $(READY) ## Check formatting, style and types
 	$(BIN)/ruff format --check .

@@ -125,8 +125,8 @@ def _modules_of(program: str) -> Path:
 
 
 @contextmanager
-def gunicorn(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """The Library Server under the project's gunicorn.conf.py."""
+def gunicorn(settings: Mapping[str, str], folder: Path, *of_another: str, cwd: Path = PROJECT) -> Iterator[Server]:
+    """The Library Server under the gunicorn.conf.py in `cwd`; with arguments `of_another`, another application."""
     port = free_port()
     log, errors = folder / f"gunicorn-{port}-access.log", folder / f"gunicorn-{port}-error.log"
     command = [
@@ -138,8 +138,11 @@ def gunicorn(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
         "--access-logformat",
         "%(m)s %(U)s %(s)s %(B)s",
     ]
+    if of_another:
+        command += [f"--bind=127.0.0.1:{port}", *of_another]
+        cwd = folder
     environment = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1"} | settings
-    with _running(command, errors, port, cwd=PROJECT, env=environment) as pid:
+    with _running(command, errors, port, cwd=cwd, env=environment) as pid:
         yield Server(port, pid, log, errors)
 
 
