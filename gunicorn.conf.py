@@ -1,6 +1,7 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
 from library_server.config import Config, ConfigError
+from library_server.operations.serving import Worker, sized_workers
 
 try:
     settings = Config.load()
@@ -10,12 +11,15 @@ except ConfigError as error:
 wsgi_app = "wsgi:app"
 bind = f"{settings.host}:{settings.port}"
 
-# Requests wait for PostgreSQL, Redis and the disk, so each process serves several at once.
-worker_class = "gthread"
-workers = settings.workers
-threads = 4
+# Requests wait for PostgreSQL, Redis and the disk, so each process serves several at once: `Worker` is gunicorn's
+# gthread, and stops without dropping a request.
+worker_class = Worker
+workers = settings.workers or sized_workers()
+# More threads would only wait for each other (Python runs one at a time), and for the pool's connections to PostgreSQL.
+threads = settings.threads
 
-# The code is read once and shared by the workers; nothing connects before they fork.
+# The code is read once and shared by the workers; nothing connects before they fork. So HUP replaces the workers, but
+# not the code: that takes USR2 (docs/migration.md).
 preload_app = True
 
 # A worker that leaked is replaced before it hurts, and not all of them at once.
@@ -23,7 +27,7 @@ max_requests = settings.max_requests
 max_requests_jitter = settings.max_requests_jitter
 graceful_timeout = settings.graceful_timeout
 
-# nginx keeps connections to us open.
+# nginx keeps connections to us open, and must be the one that closes them, or it sends a request into a closed one.
 keepalive = 75
 
 # A worker's heartbeat file on a disk can block; memory does not.

@@ -127,12 +127,11 @@ def _modules_of(program: str) -> Path:
 @contextmanager
 def gunicorn(settings: Mapping[str, str], folder: Path, *of_another: str, cwd: Path = PROJECT) -> Iterator[Server]:
     """The Library Server under the gunicorn.conf.py in `cwd`; with arguments `of_another`, another application."""
-    port = free_port()
+    port = int(settings.get("PORT") or free_port())
     log, errors = folder / f"gunicorn-{port}-access.log", folder / f"gunicorn-{port}-error.log"
+    # Not `python -m gunicorn`: that one cannot start itself anew (USR2), because its own folder hides Python's `http`.
     command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
+        str(Path(sys.executable).with_name("gunicorn")),
         "--access-logfile",
         str(log),
         "--access-logformat",
@@ -198,8 +197,8 @@ def shipped_config(library_port: int, backend_port: int, content: Path, assets: 
 
 def _with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
     text = _replaced(text, "listen 80;", f"listen 127.0.0.1:{port};")
-    text = _replaced(text, "server library-server:8001;", f"server 127.0.0.1:{library_port};")
-    return _replaced(text, "server flask-backend:8000;", f"server 127.0.0.1:{backend_port};")
+    text = _replaced(text, "server library-server:8001", f"server 127.0.0.1:{library_port}")
+    return _replaced(text, "server flask-backend:8000", f"server 127.0.0.1:{backend_port}")
 
 
 def _replaced(text: str, old: str, new: str) -> str:
