@@ -176,7 +176,7 @@ def _user() -> str:
 
 def guide_config(library_port: int, backend_port: int) -> Config:
     """The integration guide's own configuration with our ports."""
-    return lambda port, _: _with_ports(GUIDE.read_text(), port, library_port, backend_port)
+    return lambda port, _: with_ports(GUIDE.read_text(), port, library_port, backend_port)
 
 
 def shipped_config(library_port: int, backend_port: int, content: Path, assets: Path, key: Path) -> Config:
@@ -190,12 +190,12 @@ def shipped_config(library_port: int, backend_port: int, content: Path, assets: 
     text = _replaced(text, "from /etc/nginx/library/link-key.json", f"from {key}")
 
     def config(port: int, log: Path) -> str:
-        return _with_ports(_replaced(text, "/var/log/nginx/access.log", str(log)), port, library_port, backend_port)
+        return with_ports(_replaced(text, "/var/log/nginx/access.log", str(log)), port, library_port, backend_port)
 
     return config
 
 
-def _with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
+def with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
     text = _replaced(text, "listen 80;", f"listen 127.0.0.1:{port};")
     text = _replaced(text, "server library-server:8001", f"server 127.0.0.1:{library_port}")
     return _replaced(text, "server flask-backend:8000", f"server 127.0.0.1:{backend_port}")
