@@ -1,5 +1,7 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
+import gc
+
 from library_server.config import Config, ConfigError
 from library_server.operations.serving import Worker, sized_workers
 
@@ -37,3 +39,11 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 (gunicorn makes the file's name)
 control_socket_disable = True
 
 loglevel = settings.log_level.lower()
+
+
+def when_ready(_: object) -> None:
+    """Before the first worker is forked: garbage collection need no longer look at what was loaded.
+
+    A worker then ends in a tenth of a second instead of most of one, and a restart is quicker.
+    """
+    gc.freeze()

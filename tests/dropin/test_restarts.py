@@ -221,10 +221,10 @@ def _version(nginx: Server) -> str | None:
 
 
 def _workers(master: int) -> list[int]:
-    """The processes that answer, but for those that are about to be buried."""
+    """The processes that answer: not those that inspect an upload, nor the dead, whose command is empty."""
     with suppress(psutil.NoSuchProcess):
         kids = psutil.Process(master).children()
-        return [kid.pid for kid in kids if kid.status() != psutil.STATUS_ZOMBIE and "gunicorn" in kid.cmdline()[1]]
+        return [kid.pid for kid in kids if "gunicorn" in " ".join(kid.cmdline())]
     return []
 
 

@@ -41,7 +41,7 @@ class Traffic:
 
 
 @contextmanager
-def traffic(url: str, headers: dict[str, str], clients: int = 4) -> Iterator[Traffic]:
+def traffic(url: str, headers: dict[str, str], clients: int = 3) -> Iterator[Traffic]:
     """Runs until the context is left: half of the clients keep their connection, the others open one a request."""
     seen, stop, lock = Traffic(), threading.Event(), threading.Lock()
     steps = _steps(url, headers)
@@ -64,7 +64,7 @@ def traffic(url: str, headers: dict[str, str], clients: int = 4) -> Iterator[Tra
                         seen.made.append(answer.json()["content_id"])
                 if number % 2:
                     session.close()
-                stop.wait(0.01)
+                stop.wait(0.02)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
     for thread in threads:
