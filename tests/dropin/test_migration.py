@@ -64,6 +64,7 @@ class Operator:
 def operator(servers: Servers, create_database: Callable[..., str]) -> Iterator[Operator]:
     """With the backend's database, a family and an item in it."""
     run.find_nginx()
+    run.require("curl procps", shutil.which("curl"), shutil.which("pgrep"))
     url = create_database("backend")
     sql = partial(run_sql, url)
     sql("INSERT INTO content_library (content_type, subject_area, age_range) VALUES ('lesson', 'math', '3-5')")

@@ -55,7 +55,8 @@ def traffic(url: str, headers: dict[str, str], clients: int = 3) -> Iterator[Tra
                 started = time.monotonic()
                 try:
                     answer = send(session)
-                    status, told = answer.status_code, answer.text
+                    status = answer.status_code
+                    told = answer.text if status >= 300 else ""
                 except requests.RequestException as error:
                     status, told = 0, repr(error)
                 with lock:
