@@ -182,7 +182,7 @@ class Config(BaseModel):
         None,
         ge=1,
         le=256,
-        description="gunicorn worker processes; unset: two a core, as far as memory goes, at least 2.",
+        description="gunicorn worker processes; unset: two a core, as far as memory goes, 2 to 12.",
     )
     threads: int = Field(4, ge=1, le=64, description="Requests that a worker answers at once.")
     max_requests: int = Field(10_000, ge=0, description="Requests after which a worker is replaced; 0: never.")

@@ -13,6 +13,7 @@ from library_server.config import MIB
 # rest is for large answers, for PostgreSQL's side of its connections, and for the process that inspects an upload.
 WORKER_BYTES = 192 * MIB
 FEWEST = 2  # one answers while the other is replaced
+MOST = 12  # each may hold five connections (four threads and housekeeping) of the hundred that PostgreSQL has, for all
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -41,7 +42,7 @@ class Worker(ThreadWorker):
 
 def sized_workers() -> int:
     """Two workers a core, as far as the memory goes: a request spends about half its time waiting for servers."""
-    return max(FEWEST, min(2 * usable_cores(), usable_bytes() // WORKER_BYTES))
+    return max(FEWEST, min(2 * usable_cores(), usable_bytes() // WORKER_BYTES, MOST))
 
 
 def usable_cores(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:

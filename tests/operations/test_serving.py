@@ -40,7 +40,7 @@ def test_without_control_groups_the_machine_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cores", "memory", "workers"),
-    [(1, 8 * GIB, 2), (4, 8 * GIB, 8), (16, 2 * GIB, 10), (8, 256 * MIB, 2), (2, 100 * MIB, 2)],
+    [(1, 8 * GIB, 2), (4, 8 * GIB, 8), (16, 2 * GIB, 10), (8, 256 * MIB, 2), (2, 100 * MIB, 2), (64, 512 * GIB, 12)],
 )
 def test_workers_are_as_many_as_cores_and_memory_allow(
     monkeypatch: pytest.MonkeyPatch, cores: int, memory: int, workers: int
