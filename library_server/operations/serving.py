@@ -21,8 +21,7 @@ class Worker(ThreadWorker):
     """gthread, which when told to stop first answers who is already in the queue of its socket, then closes it.
 
     gunicorn keeps the socket open, without answering, until the last running request has ended: whoever connects
-    meanwhile waits, and is reset in the end (benoitc/gunicorn issues 922, 3397). A proxy that is refused goes to
-    another server at once, even with a POST.
+    meanwhile waits, and is reset in the end. A proxy that is refused goes to another server at once, even with a POST.
     """
 
     def set_accept_enabled(self, enabled: bool) -> None:
@@ -41,7 +40,7 @@ class Worker(ThreadWorker):
 
 
 def sized_workers() -> int:
-    """Two workers a core, as far as the memory goes: a request spends about half its time waiting for servers."""
+    """Two workers a core, as far as the memory goes, because requests wait for servers and disks."""
     return max(FEWEST, min(2 * usable_cores(), usable_bytes() // WORKER_BYTES, MOST))
 
 
