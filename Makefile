@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# what needs more than wheels
+E2E := tests/nginx tests/browser tests/dropin tests/monitoring
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-e2e lint format clean
@@ -13,10 +15,10 @@ run: $(READY) ## Serve the whole library on port 8001, with PostgreSQL and Redis
 	@$(BIN)/flask dev
 
 test: lint ## Check the code, then run the tests against real PostgreSQL, Redis and gunicorn
-	$(BIN)/pytest --ignore tests/nginx --ignore tests/browser --ignore tests/monitoring
+	$(BIN)/pytest $(E2E:%=--ignore %)
 
 test-e2e: $(READY) ## Run the tests with real nginx, Chromium and promtool, which must be installed (.ci/run does)
-	$(BIN)/pytest tests/nginx tests/browser tests/monitoring
+	$(BIN)/pytest $(E2E)
 
 lint: $(READY) ## Check formatting, style and types
 	$(BIN)/ruff format --check .

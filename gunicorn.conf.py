@@ -1,7 +1,10 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
+import gc
+
 from library_server.config import Config, ConfigError
-from library_server.operations import serving
+from library_server.operations import watching
+from library_server.operations.serving import Worker, sized_workers
 
 try:
     settings = Config.load()
@@ -11,12 +14,15 @@ except ConfigError as error:
 wsgi_app = "wsgi:app"
 bind = f"{settings.host}:{settings.port}"
 
-# Requests wait for PostgreSQL, Redis and the disk, so each process serves several at once.
-worker_class = "gthread"
-workers = settings.workers
-threads = 4
+# Requests wait for PostgreSQL, Redis and the disk, so each process serves several at once: `Worker` is gunicorn's
+# gthread, and stops without dropping a request.
+worker_class = Worker
+workers = settings.workers or sized_workers()
+# More threads would only wait for each other (Python runs one at a time), and for the pool's connections to PostgreSQL.
+threads = settings.threads
 
-# The code is read once and shared by the workers; nothing connects before they fork.
+# The code is read once and shared by the workers; nothing connects before they fork. So HUP replaces the workers, but
+# not the code: that takes USR2 (docs/migration.md).
 preload_app = True
 
 # A worker that leaked is replaced before it hurts, and not all of them at once.
@@ -24,7 +30,7 @@ max_requests = settings.max_requests
 max_requests_jitter = settings.max_requests_jitter
 graceful_timeout = settings.graceful_timeout
 
-# nginx keeps connections to us open.
+# nginx keeps connections to us open, and must be the one that closes them, or it sends a request into a closed one.
 keepalive = 75
 
 # A worker's heartbeat file on a disk can block; memory does not.
@@ -36,10 +42,18 @@ control_socket_disable = True
 # Lines of its log are like ours. An access log it has none: our own names the route, not the path, and nobody.
 loglevel = settings.log_level.lower()
 if settings.app_env == "production":
-    logger_class = serving.JsonLogger
+    logger_class = watching.JsonLogger
 
 # Workers count together, in memory.
 if settings.enable_metrics:
-    serving.share_metrics()
-    pre_fork, post_fork = serving.pre_fork, serving.post_fork
-    child_exit, on_exit = serving.child_exit, serving.on_exit
+    watching.share_metrics()
+    pre_fork, post_fork = watching.pre_fork, watching.post_fork
+    child_exit, on_exit = watching.child_exit, watching.on_exit
+
+
+def when_ready(_: object) -> None:
+    """Before the first worker is forked: garbage collection need no longer look at what was loaded.
+
+    A worker then ends in a tenth of a second instead of most of one, and a restart is quicker.
+    """
+    gc.freeze()

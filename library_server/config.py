@@ -186,7 +186,13 @@ class Config(BaseModel):
     )
     host: str = Field("0.0.0.0", description="The address gunicorn listens on.")  # noqa: S104 (behind nginx)
     port: int = Field(8001, ge=1, le=65535, description="The port gunicorn listens on.")
-    workers: int = Field(2, ge=1, le=256, description="gunicorn worker processes.")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="gunicorn worker processes; unset: two a core, as far as memory goes, 2 to 12.",
+    )
+    threads: int = Field(4, ge=1, le=64, description="Requests that a worker answers at once.")
     max_requests: int = Field(10_000, ge=0, description="Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = Field(
         1_000, ge=0, description="Random extra requests, so that workers are not replaced all at once."

@@ -40,7 +40,7 @@ def settings_table() -> str:
             default = ",".join(default)
         if isinstance(default, bool):
             default = str(default).lower()
-        rows.append(f"| `{name.upper()}` | {f'`{default}`' if default != '' else '—'} | {field.description} |")
+        rows.append(f"| `{name.upper()}` | {'—' if default in ('', None) else f'`{default}`'} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,62 +1,73 @@
-"""What gunicorn needs of us: log lines in our form, and metrics that its workers share.
+"""gunicorn's workers: how many there are, and how one stops without dropping a request."""
 
-Workers come and go. Each gets the lowest number that is free, and goes on counting in the files of the one that had
-it before; so there are as many files as workers, where files by process id would pile up with every worker that
-MAX_REQUESTS replaces.
-"""
-
+import math
 import os
-import shutil
-import tempfile
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
-from gunicorn.glogging import Logger
-from prometheus_client.multiprocess import mark_process_dead
+from gunicorn.workers.gthread import ThreadWorker
 
-from library_server import metrics
-from library_server.web.logs import JsonLines
+from library_server.config import MIB
 
-MEMORY = "/dev/shm"  # noqa: S108 (tempfile makes the name)
-
-_kept: dict[str, str] = {"name": "main"}
-_taken: set[int] = set()
-
-
-class JsonLogger(Logger):
-    """gunicorn's error log as JSON lines; it has no access log (`web.watch` says more, and names nobody)."""
-
-    def setup(self, cfg: Any) -> None:
-        """As gunicorn's, also when it is told to read its configuration again."""
-        super().setup(cfg)
-        for handler in self.error_log.handlers:
-            handler.setFormatter(JsonLines())
+# A worker that has worked for a while adds about 50 MiB (PSS; 90 MiB RSS, of which it shares half with the others). The
+# rest is for large answers, for PostgreSQL's side of its connections, and for the process that inspects an upload.
+WORKER_BYTES = 192 * MIB
+FEWEST = 2  # one answers while the other is replaced
+MOST = 12  # each may hold five connections (four threads and housekeeping) of the hundred that PostgreSQL has, for all
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def share_metrics() -> None:
-    """Makes a fresh directory for them, in memory where that can be, else in TMPDIR; once a server."""
-    if "directory" not in _kept:
-        memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
-        _kept["directory"] = tempfile.mkdtemp(prefix="library-metrics-", dir=memory)
-        metrics.share(_kept["directory"], lambda: _kept["name"])
+class Worker(ThreadWorker):
+    """gthread, which when told to stop first answers who is already in the queue of its socket, then closes it.
+
+    gunicorn keeps the socket open, without answering, until the last running request has ended: whoever connects
+    meanwhile waits, and is reset in the end. A proxy that is refused goes to another server at once, even with a POST.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):
+            for listener in self.sockets:
+                self._answer_who_waits(listener)
+                listener.close()
+
+    def _answer_who_waits(self, listener: object) -> None:
+        listener.setblocking(False)  # type: ignore[attr-defined]
+        before = None
+        while before != self.nr_conns < self.worker_connections:
+            before = self.nr_conns
+            self.accept(listener)
 
 
-def pre_fork(server: Any, worker: Any) -> None:
-    """Gives the worker its number."""
-    worker.library_number = next(number for number in range(len(_taken) + 1) if number not in _taken)
-    _taken.add(worker.library_number)
+def sized_workers() -> int:
+    """Two workers a core, as far as the memory goes, because requests wait for servers and disks."""
+    return max(FEWEST, min(2 * usable_cores(), usable_bytes() // WORKER_BYTES, MOST))
 
 
-def post_fork(server: Any, worker: Any) -> None:
-    """In the worker: it counts under its number."""
-    _kept["name"] = str(worker.library_number)
+def usable_cores(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Cores that this process may use: those it is bound to, or the quota of its control groups, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for words in _limits("cpu.max", root, own):
+        if words[0] != "max":
+            cores = min(cores, math.ceil(int(words[0]) / int(words[1])))
+    return max(1, cores)
 
 
-def child_exit(server: Any, worker: Any) -> None:
-    """The number is free again; what only the living have, like connections, is forgotten."""
-    mark_process_dead(worker.library_number, _kept["directory"])
-    _taken.discard(worker.library_number)
+def usable_bytes(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Memory that this process may use: the machine's, or what its control groups leave of it."""
+    limits = [int(words[0]) for words in _limits("memory.max", root, own) if words[0] != "max"]
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
 
 
-def on_exit(server: Any) -> None:
-    """Leaves nothing behind."""
-    shutil.rmtree(_kept["directory"], ignore_errors=True)
+def _limits(name: str, root: Path, own: Path) -> Iterator[list[str]]:
+    """What the file `name` says in this process's control group (version 2) and in each above it."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if line.startswith("0::/"):
+            group = root / line.removeprefix("0::/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(root) and (folder / name).is_file():
+                    yield (folder / name).read_text().split()

@@ -125,21 +125,23 @@ def _modules_of(program: str) -> Path:
 
 
 @contextmanager
-def gunicorn(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """The Library Server under the project's gunicorn.conf.py."""
-    port = free_port()
+def gunicorn(settings: Mapping[str, str], folder: Path, *of_another: str, cwd: Path = PROJECT) -> Iterator[Server]:
+    """The Library Server under the gunicorn.conf.py in `cwd`; with arguments `of_another`, another application."""
+    port = int(settings.get("PORT") or free_port())
     log, errors = folder / f"gunicorn-{port}-access.log", folder / f"gunicorn-{port}-error.log"
+    # Not `python -m gunicorn`: that one cannot start itself anew (USR2), because its own folder hides Python's `http`.
     command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
+        str(Path(sys.executable).with_name("gunicorn")),
         "--access-logfile",
         str(log),
         "--access-logformat",
         "%(m)s %(U)s %(s)s %(B)s",
     ]
+    if of_another:
+        command += [f"--bind=127.0.0.1:{port}", *of_another]
+        cwd = folder
     environment = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1"} | settings
-    with _running(command, errors, port, cwd=PROJECT, env=environment) as pid:
+    with _running(command, errors, port, cwd=cwd, env=environment) as pid:
         yield Server(port, pid, log, errors)
 
 
@@ -174,7 +176,7 @@ def _user() -> str:
 
 def guide_config(library_port: int, backend_port: int) -> Config:
     """The integration guide's own configuration with our ports."""
-    return lambda port, _: _with_ports(GUIDE.read_text(), port, library_port, backend_port)
+    return lambda port, _: with_ports(GUIDE.read_text(), port, library_port, backend_port)
 
 
 def shipped_config(library_port: int, backend_port: int, content: Path, assets: Path, key: Path) -> Config:
@@ -188,15 +190,15 @@ def shipped_config(library_port: int, backend_port: int, content: Path, assets: 
     text = _replaced(text, "from /etc/nginx/library/link-key.json", f"from {key}")
 
     def config(port: int, log: Path) -> str:
-        return _with_ports(_replaced(text, "/var/log/nginx/access.log", str(log)), port, library_port, backend_port)
+        return with_ports(_replaced(text, "/var/log/nginx/access.log", str(log)), port, library_port, backend_port)
 
     return config
 
 
-def _with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
+def with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
     text = _replaced(text, "listen 80;", f"listen 127.0.0.1:{port};")
-    text = _replaced(text, "server library-server:8001;", f"server 127.0.0.1:{library_port};")
-    return _replaced(text, "server flask-backend:8000;", f"server 127.0.0.1:{backend_port};")
+    text = _replaced(text, "server library-server:8001", f"server 127.0.0.1:{library_port}")
+    return _replaced(text, "server flask-backend:8000", f"server 127.0.0.1:{backend_port}")
 
 
 def _replaced(text: str, old: str, new: str) -> str:

@@ -1,0 +1,62 @@
+"""What gunicorn needs of us: log lines in our form, and metrics that its workers share.
+
+Workers come and go. Each gets the lowest number that is free, and goes on counting in the files of the one that had
+it before; so there are as many files as workers, where files by process id would pile up with every worker that
+MAX_REQUESTS replaces.
+"""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from gunicorn.glogging import Logger
+from prometheus_client.multiprocess import mark_process_dead
+
+from library_server import metrics
+from library_server.web.logs import JsonLines
+
+MEMORY = "/dev/shm"  # noqa: S108 (tempfile makes the name)
+
+_kept: dict[str, str] = {"name": "main"}
+_taken: set[int] = set()
+
+
+class JsonLogger(Logger):
+    """gunicorn's error log as JSON lines; it has no access log (`web.watch` says more, and names nobody)."""
+
+    def setup(self, cfg: Any) -> None:
+        """As gunicorn's, also when it is told to read its configuration again."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonLines())
+
+
+def share_metrics() -> None:
+    """Makes a fresh directory for them, in memory where that can be, else in TMPDIR; once a server."""
+    if "directory" not in _kept:
+        memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
+        _kept["directory"] = tempfile.mkdtemp(prefix="library-metrics-", dir=memory)
+        metrics.share(_kept["directory"], lambda: _kept["name"])
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Gives the worker its number."""
+    worker.library_number = next(number for number in range(len(_taken) + 1) if number not in _taken)
+    _taken.add(worker.library_number)
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """In the worker: it counts under its number."""
+    _kept["name"] = str(worker.library_number)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """The number is free again; what only the living have, like connections, is forgotten."""
+    mark_process_dead(worker.library_number, _kept["directory"])
+    _taken.discard(worker.library_number)
+
+
+def on_exit(server: Any) -> None:
+    """Leaves nothing behind."""
+    shutil.rmtree(_kept["directory"], ignore_errors=True)
