@@ -21,8 +21,8 @@ COPY library_server library_server
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 
 FROM python:3.12-slim
-RUN groupadd --system --gid 10001 library \
-    && useradd --system --uid 10001 --gid library --no-create-home --home-dir /nonexistent library \
+RUN groupadd --gid 10001 library \
+    && useradd --uid 10001 --gid library --no-create-home --home-dir /nonexistent library \
     && install -d -o library -g library /data /data/content /data/assets /data/uploads
 COPY --from=build /venv /venv
 COPY --from=build /app /app
