@@ -23,13 +23,14 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash .
 FROM python:3.12-slim
 RUN groupadd --gid 10001 library \
     && useradd --uid 10001 --gid library --no-create-home --home-dir /nonexistent library \
-    && install -d -o library -g library /data /data/content /data/assets /data/uploads
+    && install -d -o library -g library /data /data/content /data/assets /data/uploads /keys
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-# A volume of this name begins with the folders above, and their owner.
+# A volume mounted here begins with the folders above, and their owner. /keys is for those alone who mount it: the key that
+# nginx needs to check links (docker-compose.yml).
 VOLUME /data
 EXPOSE 8001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT') or 8001}/health/live\", timeout=4)"]

@@ -138,8 +138,8 @@ def test_what_is_passed_on_is_nginx_own_word(library: Library, backend_port: int
 
 def test_websockets_reach_the_backend(shipped: Server) -> None:
     with socket.create_connection(("127.0.0.1", shipped.port), 10) as opened:
-        head = b"GET /socket.io/?transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        opened.sendall(head)
+        upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        opened.sendall(b"GET /socket.io/?transport=websocket HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n")
         answers = opened.makefile("rb")
         assert b" 101 " in answers.readline()
         while answers.readline() != b"\r\n":
@@ -274,7 +274,7 @@ def containers_nginx(library: Library, resolver: int, library_port: int) -> Iter
 
 
 @contextmanager
-def name_server(names: dict[str, list[str]]) -> Iterator[int]:
+def name_server(names: dict[str, list[str]], address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """The port of a DNS server that knows `names` (RFC 1035), which may change."""
 
     class Answering(socketserver.BaseRequestHandler):
@@ -291,14 +291,14 @@ def name_server(names: dict[str, list[str]]) -> Iterator[int]:
             records = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(address) for address in found)
             opened.sendto(head + query[12 : end + 5] + records, self.client_address)
 
-    with socketserver.ThreadingUDPServer(("127.0.0.1", 0), Answering) as server, serving(server):
+    with socketserver.ThreadingUDPServer((address, port), Answering) as server, serving(server):
         yield server.server_address[1]
 
 
 def test_the_containers_configuration_is_valid(tmp_path: Path) -> None:
     """docker/nginx.conf by itself; what it includes is tried above."""
     program, module = run.find_nginx()
-    text = replaced((run.SHIPPED / "docker" / "nginx.conf").read_text(), "/tmp/", f"{tmp_path}/")
+    text = replaced((run.SHIPPED / "docker" / "nginx.conf").read_text(), "/tmp", str(tmp_path))  # noqa: S108 (its own)
     text = replaced(text, "modules/ngx_http_js_module.so", str(module))
     text = replaced(text, "include /etc/nginx/conf.d/*.conf;", "server { listen 127.0.0.1:1; }")
     (tmp_path / "nginx.conf").write_text(text)
