@@ -1,4 +1,4 @@
-"""`.ci/audit.py`: a hole fails, a missing network does not. pip-audit's answers are written down, as holes come and go."""
+"""`.ci/audit.py`: a hole fails, a missing network does not. pip-audit's answers are written down."""
 
 import json
 import os
