@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 from redis import Redis, RedisError
 
+from library_server.config import ConfigError
 from library_server.dev import embedded
 from library_server.extensions import db
 from library_server.web.caching import look_for_changes
@@ -131,3 +132,23 @@ def test_a_cluster_is_named_in_one_sentence_and_done_without(
     told = [record.getMessage() for record in caplog.records if "Cluster" in record.getMessage()]
     assert len(told) == 1
     assert "docs/scaling.md" in told[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://",
+        "redis+sentinel://one/library",
+        "redis+sentinel://one:1",
+        "redis+sentinel://one:1,two/library/0",
+    ],
+)
+def test_an_address_that_cannot_work_is_refused_at_start(shape: str, make_app: Any, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^REDIS_URL must be like redis\+sentinel://host:26379,"):
+        make_app("postgresql://", REDIS_URL=url)
+
+
+def test_user_and_password_are_those_of_redis(shape: str, make_app: Any) -> None:
+    app = make_app("postgresql://", REDIS_URL="redis+sentinel://us%40r:p%2Fw@one:1,two:2/library/3")
+    options = app.extensions["library_redis"]._client.connection_pool.connection_kwargs
+    assert [options[name] for name in ("username", "password", "db")] == ["us@r", "p/w", 3]
