@@ -6,7 +6,7 @@ READY := .venv/ready
 E2E := tests/nginx tests/browser tests/dropin tests/monitoring
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-e2e lint format clean
+.PHONY: help run test test-e2e lint format sbom clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,14 +20,20 @@ test: lint ## Check the code, then run the tests against real PostgreSQL, Redis 
 test-e2e: $(READY) ## Run the tests with real nginx, Chromium and promtool, which must be installed (.ci/run does)
 	$(BIN)/pytest $(E2E)
 
-lint: $(READY) ## Check formatting, style and types
+lint: $(READY) ## Check formatting, style, types, and known holes in what we stand on
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(BIN)/python .ci/audit.py
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+sbom: $(READY) ## Write build/sbom.json: what an installation consists of (CycloneDX)
+	$(PYTHON) -m venv --clear --without-pip build/sbom
+	$(BIN)/python -m pip --python build/sbom/bin/python install --quiet --disable-pip-version-check --constraint constraints.txt .
+	$(BIN)/cyclonedx-py environment --output-reproducible --mc-type application --output-file build/sbom.json build/sbom/bin/python
 
 clean: ## Remove the virtual environment and what tools left behind (not instance/)
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

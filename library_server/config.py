@@ -103,7 +103,11 @@ class Config(BaseModel):
     database_max_overflow: int = Field(
         10, ge=0, le=200, description="Connections a worker may open beyond the pool under load."
     )
-    redis_url: str = Field("", description="`redis://host:6379/0`, `rediss://…` or `unix:///path?db=0`.")
+    redis_url: str = Field(
+        "",
+        description="`redis://host:6379/0`, `rediss://…`, `unix:///path?db=0`, or by Sentinel "
+        "`redis+sentinel://host:26379,host2:26379/mymaster/0`.",
+    )
     content_storage_path: str = Field(
         "/data/content", description="The folder of content files (`audio/ video/ images/ documents/`)."
     )
@@ -219,8 +223,13 @@ class Config(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value.startswith("redis+sentinel://"):
+            if not re.fullmatch(
+                r"redis\+sentinel://([^@]*@)?[\w.-]+:\d{1,5}(,[\w.-]+:\d{1,5})*/[\w.-]+(/\d{1,3})?", value
+            ):
+                raise ValueError("must be like redis+sentinel://host:26379,host2:26379/mymaster/0")
+        elif value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss://, unix:// or redis+sentinel://")
         return value
 
     @field_validator("cdn_base_url")

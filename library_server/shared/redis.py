@@ -7,24 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from flask import Flask, current_app, g, has_request_context
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterCrossSlotError, ClusterDownError, MovedError, NoScriptError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from library_server.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.06  # the contract allows 100 ms of waiting
+SENTINEL_TIMEOUT_SECONDS = 0.02  # they are asked one after another, and only for a new connection
 LONG_SECONDS = 0.03  # a request that has waited so long for Redis asks it no more
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 1.0  # between two tries while Redis is away: doubled from the first on
 GENERATION = "library:generation"  # what was cached under another one does not count
 GENERATION_SECONDS = 7 * 86_400
+SENTINEL = "redis+sentinel://"
 
 T = TypeVar("T")
 
@@ -41,18 +45,11 @@ class Gate:
 
     def __init__(self, url: str, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._client = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-            protocol=2,  # nothing is negotiated: a connection costs no round trip more
-            driver_info=None,
-        )
+        self._client = _client(url)
+        self._fails_over = url.startswith(SENTINEL)
         self._lock = threading.Lock()
         self._away = False
-        self._refusing = False
+        self._refusing = self._is_cluster = False
         self._next_try, self._pause = 0.0, FIRST_PAUSE_SECONDS
         self._wanted = self._renewed = 0  # generations: how many were wanted, and which want was the last fulfilled
         self._next_renewal = 0.0
@@ -127,6 +124,9 @@ class Gate:
             if changed and away:
                 self._pause = FIRST_PAUSE_SECONDS
                 self._next_try = time.monotonic() + self._pause
+                if self._fails_over:  # the next may not have heard of the last change
+                    self._wanted += 1
+                    self._next_renewal = 0.0
             self.unsure = self.unsure or away
         if changed:
             self._metrics.redis_away.set(float(away))
@@ -137,10 +137,36 @@ class Gate:
             log.warning("Redis is back")
 
     def _note_refusal(self, error: RedisError) -> None:
+        if not self._is_cluster and isinstance(error, (ClusterCrossSlotError, ClusterDownError, MovedError)):
+            self._is_cluster = True
+            log.error("REDIS_URL names a Redis Cluster, which cannot be used (docs/scaling.md); going on without it")
         # A key that others have filled with something else is no outage.
         if not self._refusing and any(word in str(error) for word in ("OOM", "READONLY", "MISCONF", "NOPERM")):
             self._refusing = True
             log.warning("Redis refuses writes (%s); going on without them", type(error).__name__)
+
+
+def _client(url: str) -> "Redis":
+    """A client that has not connected. `url` as Config checks it."""
+    options: dict[str, Any] = {
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "protocol": 2,  # nothing is negotiated: a connection costs no round trip more
+        "driver_info": None,
+    }
+    if not url.startswith(SENTINEL):
+        return Redis.from_url(url, **options)
+    # redis+sentinel://user:password@host:26379,host:26379/master/0, of which user and password are Redis's
+    parts = urlsplit(url)
+    hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
+    service, _, number = parts.path.strip("/").partition("/")
+    patience = {"socket_timeout": SENTINEL_TIMEOUT_SECONDS, "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS}
+    sentinel = Sentinel([(host, int(port)) for host, _, port in hosts], sentinel_kwargs=options | patience)
+    credentials = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
+    master: Redis = sentinel.master_for(service, db=int(number or 0), **credentials, **options)
+    return master
 
 
 _WRITES = ("SET", "HINCRBY", "EVALSHA", "EVAL", "DEL")

@@ -154,7 +154,7 @@ def _make_key(folder: Path, settings: dict[str, str]) -> Path:
     """The file of the key, made by the very command that signed-media.conf tells."""
     key = folder / "link-key.json"
     command = next(line for line in (run.SHIPPED / "signed-media.conf").read_text().splitlines() if "umask" in line)
-    command = command.strip("# ").replace("/etc/nginx/library/link-key.json", str(key))
+    command = command.strip("# ").replace("/etc/nginx/keys/link-key.json", str(key))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(["sh", "-ec", command], cwd=run.PROJECT, env=settings | {"PATH": path}, check=True, timeout=60)
     return key

@@ -157,7 +157,7 @@ def nginx(config: Config, folder: Path) -> Iterator[Server]:
     folders = "".join(
         f"{kind}_temp_path {here}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    around = "sendfile on;\ngzip on;\ngzip_types text/plain application/json image/svg+xml;\n"
+    around = "sendfile on;\ngzip on;\ngzip_types text/plain image/svg+xml;\n"
     main.write_text(
         f"load_module {module};\n{_user()}daemon off;\nworker_processes 1;\npid {here}/pid;\n"
         f"error_log {errors} warn;\nevents {{ worker_connections 256; }}\n"
@@ -179,20 +179,26 @@ def guide_config(library_port: int, backend_port: int) -> Config:
     return lambda port, _: with_ports(GUIDE.read_text(), port, library_port, backend_port)
 
 
-def shipped_config(library_port: int, backend_port: int, content: Path, assets: Path, key: Path) -> Config:
-    """deploy/nginx/example.conf and what it includes, with our ports and folders."""
-    text = (SHIPPED / "example.conf").read_text()
-    for name in ("http.conf", "library-server.conf", "signed-media.conf"):
-        text = _replaced(text, f"include /etc/nginx/library/{name};", (SHIPPED / name).read_text())
+def shipped_config(
+    library_port: int, backend_port: int, content: Path, assets: Path, key: Path, example: str = "example.conf"
+) -> Config:
+    """An example of deploy/nginx and all that it includes, with our ports and folders."""
+    text = shipped_text(example)
     text = _replaced(text, "/data/content", str(content))
     text = _replaced(text, "/data/assets", str(assets))
     text = _replaced(text, "/etc/nginx/library/links.js", str(SHIPPED / "links.js"))
-    text = _replaced(text, "from /etc/nginx/library/link-key.json", f"from {key}")
+    text = _replaced(text, "from /etc/nginx/keys/link-key.json", f"from {key}")
 
     def config(port: int, log: Path) -> str:
         return with_ports(_replaced(text, "/var/log/nginx/access.log", str(log)), port, library_port, backend_port)
 
     return config
+
+
+def shipped_text(name: str) -> str:
+    """A file of deploy/nginx with the text of those that it includes in their place."""
+    include = r"include /etc/nginx/library/([\w.-]+);"
+    return re.sub(include, lambda found: shipped_text(found[1]), (SHIPPED / name).read_text())
 
 
 def with_ports(text: str, port: int, library_port: int, backend_port: int) -> str:
@@ -207,26 +213,33 @@ def _replaced(text: str, old: str, new: str) -> str:
 
 
 @contextmanager
-def backend() -> Iterator[int]:
+def backend(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A stand-in for the Flask backend: the port of a server that says which path it was asked for.
 
-    Asked with ``X-Path``, it answers as gunicorn does with USE_X_ACCEL_REDIRECT.
+    Asked with ``X-Path``, it answers as gunicorn does with USE_X_ACCEL_REDIRECT; with ``X-Show``, with that header's
+    values; with ``Upgrade: websocket``, it takes the connection and says what it hears.
     """
 
     class Echo(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_GET(self) -> int:
+            if self.headers["Upgrade"] == "websocket" and self.headers["Connection"] == "upgrade":
+                self.send_response(101)
+                self.end_headers()
+                return self.wfile.write(self.rfile.readline())
             body = f"backend {self.path}".encode()
+            if "X-Show" in self.headers:
+                body = f"{address} {self.headers.get_all(self.headers['X-Show'], [])}".encode()
             self.send_response(200)
             if "X-Path" in self.headers:
                 self.send_header("X-Accel-Redirect", self.headers["X-Path"])
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            return self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+    with http.server.ThreadingHTTPServer((address, port), Echo) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
