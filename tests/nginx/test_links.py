@@ -198,6 +198,8 @@ def test_other_methods_are_left_to_python(
 
 
 def test_gunicorn_is_not_asked_for_a_good_link(library: Library, accelerated: Server, shipped: Server) -> None:
+    assert shipped.ask("/content/images/before").status == 401
+    accelerated.last_line("GET /content/images/before")  # what was asked before is in the log now
     before = accelerated.lines()
     link = f"/content/audio/song.mp3?{library.signed('audio/song.mp3')}"
     assert [shipped.ask(link).status for _ in range(20)] == [200] * 20

@@ -167,8 +167,8 @@ def test_what_a_dying_replica_may_have_done_is_not_done_again(library: Library, 
 
 def replicas(config: Config, first: int, *others: int) -> Config:
     """The configuration with further replicas at these ports."""
-    server = f"server 127.0.0.1:{first};"
-    more = "".join(f" server 127.0.0.1:{port};" for port in others)
+    server = f"server 127.0.0.1:{first} max_fails=0;"
+    more = "".join(f" server 127.0.0.1:{port} max_fails=0;" for port in others)
     return lambda port, log: replaced(config(port, log), server, server + more)
 
 
