@@ -94,7 +94,7 @@ def _content_library() -> Iterator[Finding]:
 
 def _search() -> Iterator[Finding]:
     name = "library_search"
-    if not columns(name) or not columns("library_word"):
+    if not all(columns(table) for table in (name, "library_kind", "library_word")):
         yield Finding(name, Level.DEGRADED, f"not found: search and suggestions are off. To create it, {UPGRADE}.")
         return
     able = near.abilities()
