@@ -74,7 +74,13 @@ def init_app(app: Flask, config: Settings | None = None) -> None:
 
 def _bind_extensions(app: Flask, settings: Config) -> None:
     app.extensions["library_config"] = settings
-    db.bind(app, settings.database_url, settings.database_pool_size, settings.database_max_overflow)
+    db.bind(
+        app,
+        settings.database_url,
+        settings.database_read_url,
+        settings.database_pool_size,
+        settings.database_max_overflow,
+    )
     counted = metrics.bind(app)
     if settings.enable_metrics:
         measure(app, counted, settings.database_pool_size + settings.database_max_overflow)

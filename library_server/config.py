@@ -99,6 +99,9 @@ class Config(BaseModel):
     )
     algorithm: Literal["HS256"] = Field("HS256", description="The token algorithm; nothing else is accepted.")
     database_url: str = Field("", description="`postgresql://user:password@host:5432/database`.")
+    database_read_url: str = Field(
+        "", description="A replica of the database for children's lists and searches; what it cannot do the other does."
+    )
     database_pool_size: int = Field(5, ge=1, le=200, description="Connections a worker keeps open.")
     database_max_overflow: int = Field(
         10, ge=0, le=200, description="Connections a worker may open beyond the pool under load."
@@ -210,7 +213,7 @@ class Config(BaseModel):
     def _capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_read_url")
     @classmethod
     def _name_the_driver(cls, value: str) -> str:
         if not value:

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Config as FlaskConfig
-from flask import Flask
+from flask import Flask, g
 from flask_caching import Cache
 from flask_limiter import Limiter
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
@@ -42,6 +43,16 @@ def wearing(app: Flask, settings: dict[str, Any]) -> Iterator[None]:
         app.config = theirs
 
 
+REPLICA = "replica"
+
+
+class LibrarySession(Session):
+    """Asks the replica while `web.replica` says so."""
+
+    def get_bind(self, *args: Any, **kwargs: Any) -> Any:
+        return db.engines[REPLICA] if g.get("library_lagging") else super().get_bind(*args, **kwargs)
+
+
 class LibraryDatabase(SQLAlchemy):
     """Flask-SQLAlchemy that can live in an application which has a `SQLAlchemy` of its own.
 
@@ -49,8 +60,11 @@ class LibraryDatabase(SQLAlchemy):
     has both for itself, so ours is bound while the application wears a config of ours.
     """
 
-    def bind(self, app: Flask, url: str, pool_size: int, max_overflow: int) -> None:
-        """Makes the engine, without connecting (workers fork after this)."""
+    def bind(self, app: Flask, url: str, read_url: str, pool_size: int, max_overflow: int) -> None:
+        """Makes the engine, and one for the replica at `read_url` if there is any, without connecting.
+
+        Workers fork after this.
+        """
         theirs = app.extensions.pop("sqlalchemy", None)
         engine_options: dict[str, Any] = {
             "pool_size": pool_size,
@@ -66,7 +80,11 @@ class LibraryDatabase(SQLAlchemy):
                 "application_name": "library-server",
             },
         }
-        settings = {"SQLALCHEMY_DATABASE_URI": url, "SQLALCHEMY_ENGINE_OPTIONS": engine_options}
+        settings = {
+            "SQLALCHEMY_DATABASE_URI": url,
+            "SQLALCHEMY_ENGINE_OPTIONS": engine_options,
+            "SQLALCHEMY_BINDS": {REPLICA: engine_options | {"url": read_url}} if read_url else {},
+        }
         try:
             with wearing(app, settings):
                 self.init_app(app)
@@ -77,7 +95,9 @@ class LibraryDatabase(SQLAlchemy):
 
 
 # What a request wrote is what it answers with, whatever others commit meanwhile.
-db = LibraryDatabase(model_class=Base, add_models_to_shell=False, session_options={"expire_on_commit": False})
+db = LibraryDatabase(
+    model_class=Base, add_models_to_shell=False, session_options={"expire_on_commit": False, "class_": LibrarySession}
+)
 migrate = Migrate()
 cache = Cache(with_jinja2_ext=False)
 # Checked by our guards, which know who is asking, and never before a host's views.

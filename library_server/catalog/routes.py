@@ -12,6 +12,7 @@ from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.caching import cached, query_key
 from library_server.web.inputs import load_body, load_query
 from library_server.web.openapi import document
+from library_server.web.replica import may_lag
 from library_server.web.responses import Page, expected_revisions, json_response, page, revalidated
 
 bp = LibraryBlueprint("catalog", __name__)
@@ -36,6 +37,7 @@ def _tell_views(view: Callable[..., Response]) -> Callable[..., Response]:
 @document(replies.ItemList, query=schemas.ListQuery)
 @require_user
 @cached(query_key(schemas.ListQuery))
+@may_lag
 def list_items() -> Page:
     """The content library, filtered and paged.
 
@@ -115,6 +117,7 @@ def delete_item(item_id: int) -> Response:
 @document(replies.Subjects)
 @require_user
 @cached(query_key(schemas.NoQuery))
+@may_lag
 def list_subjects() -> Page:
     """The subject areas there are, with counts."""
     counts = queries.count_by(current_actor(), "subject_area")
@@ -125,6 +128,7 @@ def list_subjects() -> Page:
 @document(replies.AgeRanges)
 @require_user
 @cached(query_key(schemas.NoQuery))
+@may_lag
 def list_age_ranges() -> Page:
     """The age ranges there are, with counts."""
     counts = queries.count_by(current_actor(), "age_range")
@@ -135,6 +139,7 @@ def list_age_ranges() -> Page:
 @document(replies.ContentTypes)
 @require_user
 @cached(query_key(schemas.NoQuery))
+@may_lag
 def list_content_types() -> Page:
     """The content types there are, with counts."""
     counts = queries.count_by(current_actor(), "content_type")

@@ -14,6 +14,7 @@ from library_server.curriculum.resources import RESOURCES, Resource
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.inputs import load_body, load_query
 from library_server.web.openapi import document
+from library_server.web.replica import may_lag
 from library_server.web.responses import expected_revisions, json_response, revalidated
 
 bp = LibraryBlueprint("curriculum", __name__)
@@ -21,6 +22,7 @@ bp = LibraryBlueprint("curriculum", __name__)
 View = Callable[..., Response]
 
 
+@may_lag
 def list_rows(resource: Resource) -> Response:
     """The {many} of the curriculum, filtered and paged.
 

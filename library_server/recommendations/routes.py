@@ -7,6 +7,7 @@ from library_server.recommendations import replies, schemas, services
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.inputs import load_query
 from library_server.web.openapi import document
+from library_server.web.replica import may_lag
 from library_server.web.responses import revalidated
 
 bp = LibraryBlueprint("recommendations", __name__)
@@ -15,6 +16,7 @@ bp = LibraryBlueprint("recommendations", __name__)
 @bp.get("/content/child/<int:child_id>/recommendations")
 @document(replies.RecommendationList, query=schemas.RecommendationQuery)
 @require_user
+@may_lag
 def recommend(child_id: int) -> Response:
     """What suits a child next, and why; for that child and its parent.
 

@@ -6,6 +6,7 @@ from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.caching import cached, query_key
 from library_server.web.inputs import load_query
 from library_server.web.openapi import document
+from library_server.web.replica import may_lag
 from library_server.web.responses import Page, page
 
 bp = LibraryBlueprint("search", __name__)
@@ -15,6 +16,7 @@ bp = LibraryBlueprint("search", __name__)
 @document(replies.SearchReply, query=schemas.SearchQuery)
 @require_user_within("search")
 @cached(query_key(schemas.SearchQuery))
+@may_lag
 def search_items() -> Page:
     """Full-text search.
 
@@ -42,6 +44,7 @@ bp.add_url_rule("/api/content/search", "search_items_api", search_items)
 @document(replies.Suggestions, query=schemas.SuggestQuery)
 @require_user_within("search")
 @cached(query_key(schemas.SuggestQuery))
+@may_lag
 def suggest_titles() -> Page:
     """Titles for a search box, as one types."""
     query = load_query(schemas.SuggestQuery)

@@ -15,7 +15,7 @@ from library_server.metrics import Metrics
 def measure(app: Flask, metrics: Metrics, most_connections: int) -> None:
     """Counts from now on what `app` asks."""
     with app.app_context():
-        engine = db.engine
+        engine, every = db.engine, db.engines.values()
 
     def begin(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         context.library_started = time.perf_counter()
@@ -36,9 +36,10 @@ def measure(app: Flask, metrics: Metrics, most_connections: int) -> None:
     def check_in(*_: Any) -> None:  # it is about to be given back
         metrics.connections.set(engine.pool.checkedout() - 1)  # type: ignore[attr-defined]
 
-    event.listen(engine, "before_cursor_execute", begin)
-    event.listen(engine, "after_cursor_execute", end)
-    event.listen(engine, "handle_error", fail)
+    for each in every:
+        event.listen(each, "before_cursor_execute", begin)
+        event.listen(each, "after_cursor_execute", end)
+        event.listen(each, "handle_error", fail)
     event.listen(engine, "connect", connect)
     event.listen(engine, "checkout", check_out)
     event.listen(engine, "checkin", check_in)

@@ -5,6 +5,7 @@ ends all entries at once, on every worker and replica, and deletes nothing.
 """
 
 import hashlib
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ from library_server.metrics import metrics
 from library_server.shared.cache import expect
 from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, Script, redis
 from library_server.version import __version__
-from library_server.web import links
+from library_server.web import links, replica
 from library_server.web.responses import Page, answer
 
 JITTER = 0.1  # of CACHE_TTL, so that what was cached together is not rebuilt together
@@ -89,7 +90,7 @@ def query_key(schema: type[BaseModel]) -> Callable[..., str | None]:
         query = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
         if query.pop("active", "true") != "true":
             return None
-        told = repr([request.endpoint, sorted(arguments.items()), sorted(query.items())])
+        told = repr([request.endpoint, sorted(arguments.items()), sorted(query.items()), replica.elsewhere()])
         return f"search_cache:{hashlib.sha256(told.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
     return key_of
@@ -200,7 +201,8 @@ def _read(key: str, generation: str) -> Entry | None:
 
 def _keep(key: str, generation: str, page: Page) -> None:
     now = time.time()
-    fresh_until = int(now + current_config().cache_ttl * random.uniform(1 - JITTER, 1))  # noqa: S311 (no secret)
+    lifetime = min(current_config().cache_ttl, replica.KEPT_SECONDS if replica.lagged() else math.inf)
+    fresh_until = int(now + lifetime * random.uniform(1 - JITTER, 1))  # noqa: S311 (no secret)
     seconds = int(min(fresh_until + GRACE_SECONDS, links.links_change_at(now)) - now)
     if seconds >= 1:
         head = f"{generation} {fresh_until} {page.etag}\n".encode()

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from library_server.extensions import db
+from library_server.extensions import REPLICA, db
 from library_server.shared.redis import RedisAway, redis
 from library_server.shared.schema import VERSION_TABLE
 from library_server.storage.trials import try_reading, try_writing
@@ -61,6 +61,8 @@ def bind(app: Flask, migrations: Path) -> None:
         "uploads": (partial(_try, try_writing, config.uploads_storage_path), REMEMBER_FOLDERS_SECONDS),
         "assets": (partial(_try, try_reading, config.assets_storage_path), REMEMBER_FOLDERS_SECONDS),
     }
+    if config.database_read_url:
+        checks["replica"] = (partial(_ask_database, REPLICA), REMEMBER_SERVERS_SECONDS)
     if (migrations / "env.py").is_file():
         checks["migrations"] = (partial(_compare_revisions, migrations), REMEMBER_FOLDERS_SECONDS)
     app.extensions["library_probes"] = {name: Probe(*check) for name, check in checks.items()}
@@ -87,9 +89,9 @@ def ready() -> Response:
     return json_response({"status": status, "service": SERVICE, "checks": checks}, code, headers)
 
 
-def _ask_database() -> str:
+def _ask_database(name: str | None = None) -> str:
     try:
-        with db.engine.connect() as connection:
+        with db.engines[name].connect() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError:
         return AWAY
