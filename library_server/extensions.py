@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Config as FlaskConfig
-from flask import Flask, g
+from flask import Flask
 from flask_caching import Cache
 from flask_limiter import Limiter
 from flask_migrate import Migrate
@@ -47,10 +47,10 @@ REPLICA = "replica"
 
 
 class LibrarySession(Session):
-    """Asks the replica while `web.replica` says so."""
+    """Asks the replica while its `info` has REPLICA."""
 
     def get_bind(self, *args: Any, **kwargs: Any) -> Any:
-        return db.engines[REPLICA] if g.get("library_lagging") else super().get_bind(*args, **kwargs)
+        return db.engines[REPLICA] if self.info.get(REPLICA) else super().get_bind(*args, **kwargs)
 
 
 class LibraryDatabase(SQLAlchemy):

@@ -13,7 +13,7 @@ from flask import current_app, g
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 from library_server.config import current_config
-from library_server.extensions import db
+from library_server.extensions import REPLICA, db
 
 AWAY_SECONDS = 5  # after a failure the replica is not asked
 KEPT_SECONDS = 30  # an answer of the replica: it may lack the change that ended the one before
@@ -31,12 +31,12 @@ def may_lag(read: Callable[P, R]) -> Callable[P, R]:
         if not elsewhere():
             return read(*args, **kwargs)
         db.session.rollback()  # gives back the connection with which the caller was looked up
-        g.library_lagging = True
+        db.session.info[REPLICA] = True
         try:
             return read(*args, **kwargs)
         except (OperationalError, InterfaceError, TimeoutError) as error:
             db.session.rollback()
-            g.library_lagging = False
+            db.session.info[REPLICA] = False
             current_app.extensions["library_replica_away_until"] = time.monotonic() + AWAY_SECONDS
             log.warning("The replica of PostgreSQL failed a read (%s); the primary is asked", type(error).__name__)
             return read(*args, **kwargs)
@@ -57,4 +57,4 @@ def elsewhere() -> bool:
 
 def lagged() -> bool:
     """Whether what was read came from the replica."""
-    return bool(g.get("library_lagging"))
+    return bool(db.session.info.get(REPLICA))
