@@ -1,13 +1,16 @@
-"""gunicorn's workers: how many there are, and how one stops without dropping a request."""
+"""gunicorn's workers: how many there are, how one stops without dropping a request and refuses what is none."""
 
 import math
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
 
 from library_server.config import MIB
+from library_server.lib import json
 
 # A worker that has worked for a while adds about 50 MiB (PSS; 90 MiB RSS, of which it shares half with the others). The
 # rest is for large answers, for PostgreSQL's side of its connections, and for the process that inspects an upload.
@@ -15,6 +18,19 @@ WORKER_BYTES = 192 * MIB
 FEWEST = 2  # one answers while the other is replaced
 MOST = 12  # each may hold five connections (four threads and housekeeping) of the hundred that PostgreSQL has, for all
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def refuse(client: socket.socket, status: int, reason: str, _: str) -> None:
+    """Answers what gunicorn could not read (a header too large, no HTTP at all) in JSON, as we answer everything.
+
+    In the place of gunicorn's own, which makes HTML of what was sent, and asks nobody.
+    """
+    body = json.encode({"message": reason.capitalize()})
+    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    util.write_nonblock(client, f"{head}Connection: close\r\n\r\n".encode("latin1") + body)
+
+
+util.write_error = refuse
 
 
 class Worker(ThreadWorker):

@@ -104,5 +104,4 @@ def _csv(name: str, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> Re
     response = Response(text.getvalue(), mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -56,7 +56,6 @@ def page() -> Response:
     base = url_for("library.docs.page")
     response = Response(_PAGE.format(description=description, base=base), mimetype="text/html")
     response.headers["Content-Security-Policy"] = _ONLY_OURS
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

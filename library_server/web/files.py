@@ -15,6 +15,7 @@ from library_server.errors import LibraryError, PreconditionFailed
 from library_server.lib import filenames, media_types, ranges
 from library_server.lib.ranges import Span
 from library_server.storage.base import Stat, Storage
+from library_server.web.responses import SAFE_HEADERS
 
 Tree = Literal["content", "assets"]
 
@@ -56,7 +57,7 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
     stat = storage.stat(path)
     headers = _headers(tree, path, stat, attachment)
     if _evaluate(headers["ETag"], stat.modified) == 304:
-        kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options")
+        kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options", "Referrer-Policy")
         return FileResponse(status=304, headers={name: headers[name] for name in kept})
     spans = _spans(headers["ETag"], stat)
     if request.method == "HEAD":
@@ -83,7 +84,7 @@ def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[
         "Last-Modified": http_date(stat.modified),
         "Accept-Ranges": "bytes",
         "Cache-Control": _caching(tree, path),
-        "X-Content-Type-Options": "nosniff",
+        **SAFE_HEADERS,
         "Content-Security-Policy": _policy(media_type),
     }
     if tree == "content":

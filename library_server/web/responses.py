@@ -11,13 +11,19 @@ from library_server.lib import json
 from library_server.lib.digests import tag
 
 _ETAG_SEPARATOR = "."
+# What an answer of ours is to a browser, unless it says otherwise: nothing to guess the type of, to run, to frame, or
+# to tell another site of (a link to a file is signed in its query).
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def json_response(payload: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`payload` as JSON that nobody may keep."""
     response = Response(json.encode(payload), status, mimetype="application/json")
     response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.update(headers or {})
     return response
 
@@ -50,7 +56,6 @@ def answer(page: Page, status: int = 200) -> Response:
     Raises PreconditionFailed.
     """
     response = Response(page.body, status, mimetype="application/json")
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Vary"] = "Authorization"
     response.set_etag(page.etag)

@@ -1,4 +1,4 @@
-"""Every request of ours leaves a line in the log, is counted, and has an id that its answer bears."""
+"""Every request of ours leaves a line in the log, is counted, and has an id; its answer is safe for browsers."""
 
 import logging
 import re
@@ -12,6 +12,7 @@ from library_server.config import current_config
 from library_server.extensions import limiter
 from library_server.metrics import LIMITS, metrics
 from library_server.web.files import FileResponse
+from library_server.web.responses import SAFE_HEADERS
 
 log = logging.getLogger("library_server.requests")
 
@@ -41,6 +42,9 @@ def _end(response: Response) -> Response:
         return response
     seconds = time.perf_counter() - kept.library_started
     response.headers[HEADER] = kept.library_request_id
+    if response.status_code != 304:  # whose headers would replace those that the client has kept
+        for name, value in SAFE_HEADERS.items():
+            response.headers.setdefault(name, value)
     route = asked.url_rule.rule if asked.url_rule is not None else UNMATCHED
     method = asked.method if asked.method in _METHODS else "OTHER"
     way, size = _way(asked, response)

@@ -380,3 +380,20 @@ def peak_memory(worker: psutil.Process) -> int:
     """The most bytes that the worker has had in memory."""
     status = Path(f"/proc/{worker.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "message"),
+    [
+        (b"GET /content HTTP/1.1\r\nHost: x\r\nX-Large: " + b"<b>" * 5000, 431, "Request header fields too large"),
+        (b"GET /content HTTP/1.1\r\n" + b"X: y\r\n" * 200, 431, "Request header fields too large"),
+        (b"GET /content?q=" + b"x" * 9000 + b" HTTP/1.1\r\n", 414, "Uri too long"),
+        (b"<script> nonsense", 400, "Bad request"),
+        (b"GET /content HTTP/1.1\r\nBad Header: <script>\r\n", 400, "Bad request"),
+    ],
+)
+def test_what_gunicorn_cannot_read_is_refused_in_json(server: Server, head: bytes, status: int, message: str) -> None:
+    with server.connect() as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        answer = answer_on(connection)
+    assert (answer[0], json.loads(answer[1])) == (status, {"message": message})

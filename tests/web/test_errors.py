@@ -82,6 +82,8 @@ def test_errors_may_not_be_kept_nor_taken_for_a_page(client, as_parent):
         assert response.status_code >= 400
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
 
 
 @one_shape

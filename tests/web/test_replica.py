@@ -92,7 +92,8 @@ def pair(servers_of_postgresql):
 
 @pytest.fixture
 def app(make_app, pair, redis):
-    made = make_app(pair.primary, DATABASE_READ_URL=pair.standby, CACHE_TTL=600)
+    # a page is not kept past the change of its links, which is then far off
+    made = make_app(pair.primary, DATABASE_READ_URL=pair.standby, CACHE_TTL=600, SIGNED_URL_TTL=7 * 86_400)
     yield made
     with made.app_context():
         for engine in db.engines.values():
