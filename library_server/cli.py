@@ -16,7 +16,7 @@ from library_server.curriculum.importing import TABLES as CURRICULUM
 from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
 from library_server.operations.schema_report import Level
-from library_server.shared.redis import RedisAway
+from library_server.shared.gate import RedisAway
 from library_server.usage.flushing import flush
 from library_server.web import links
 

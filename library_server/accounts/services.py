@@ -16,7 +16,8 @@ from library_server.actor import Actor
 from library_server.config import current_config
 from library_server.errors import EditorRequired, ParentRequired, Unavailable
 from library_server.extensions import db
-from library_server.shared.redis import RedisAway, Reply, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Reply, redis
 
 FRESH_SECONDS = 60  # how long we believe that a user exists
 STALE_SECONDS = 600  # the same while PostgreSQL is away

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, Ti
 
 from library_server.config import current_config
 from library_server.metrics import metrics
-from library_server.shared.redis import RedisAway
+from library_server.shared.gate import RedisAway
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
 from library_server.web.caching import look_for_changes

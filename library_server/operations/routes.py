@@ -8,7 +8,8 @@ from werkzeug.exceptions import NotFound
 
 from library_server.config import current_config
 from library_server.metrics import metrics
-from library_server.shared.redis import RedisAway, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import redis
 from library_server.usage.counting import COUNTS
 from library_server.usage.flushing import BATCH
 from library_server.web.blueprints import LibraryBlueprint

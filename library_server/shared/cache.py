@@ -8,7 +8,8 @@ from typing import Any
 from flask import Flask, g
 from flask_caching.backends.base import BaseCache
 
-from library_server.shared.redis import RedisAway, Reply, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Reply, redis
 
 
 def expect(*keys: str) -> None:

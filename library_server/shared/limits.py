@@ -4,7 +4,8 @@ from flask import current_app, g
 from limits.storage import MemoryStorage, Storage
 from limits.storage.base import SlidingWindowCounterSupport
 
-from library_server.shared.redis import RedisAway, Script, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Script, redis
 
 # A sliding window counter: the window before counts for as much of it as the sliding window still covers. The clock is
 # Redis', one for all. Returns: allowed, count of the window before, of this one, and milliseconds left of this one.

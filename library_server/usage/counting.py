@@ -16,7 +16,8 @@ from flask import Flask, current_app
 from library_server.catalog.services import item_viewed
 from library_server.files.services import item_downloaded
 from library_server.lib.clock import utc_now
-from library_server.shared.redis import RedisAway, Script, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Script, redis
 
 Event = Literal["view", "download"]
 

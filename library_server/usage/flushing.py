@@ -18,7 +18,8 @@ from library_server.extensions import db
 from library_server.lib import json
 from library_server.lib.clock import utc_now
 from library_server.shared import schema
-from library_server.shared.redis import RedisAway, Script, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Script, redis
 from library_server.usage.counting import COUNTS, parse, tally
 from library_server.web.caching import outdate
 

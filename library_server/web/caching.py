@@ -24,7 +24,8 @@ from library_server.extensions import cache, db
 from library_server.lib.digests import tag
 from library_server.metrics import metrics
 from library_server.shared.cache import expect
-from library_server.shared.redis import GENERATION, GENERATION_SECONDS, RedisAway, Script, redis
+from library_server.shared.gate import GENERATION, GENERATION_SECONDS, RedisAway
+from library_server.shared.redis import Script, redis
 from library_server.version import __version__
 from library_server.web import links, replica
 from library_server.web.responses import Page, answer

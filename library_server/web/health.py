@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from library_server.extensions import REPLICA, db
-from library_server.shared.redis import RedisAway, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import redis
 from library_server.shared.schema import VERSION_TABLE
 from library_server.storage.trials import try_reading, try_writing
 from library_server.web.blueprints import LibraryBlueprint

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from library_server.extensions import db
-from library_server.shared.redis import RedisAway
+from library_server.shared.gate import RedisAway
 from library_server.shared.redis import redis as shared
 from library_server.version import __version__
 from tests.conftest import Servers

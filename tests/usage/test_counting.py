@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from library_server.lib.clock import utc_now
-from library_server.shared.redis import RedisAway, Script
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import Script
 from library_server.usage import counting, flushing
 from library_server.usage.counting import COUNTS, Tally, tally
 from library_server.usage.flushing import BATCH, LOCK, Flushed, flush

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from library_server.extensions import cache, db
-from library_server.shared.redis import GENERATION
+from library_server.shared.gate import GENERATION
 from library_server.web.caching import forget, look_for_changes
 
 one_shape = pytest.mark.parametrize("shape", ["backend"])
