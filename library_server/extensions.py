@@ -11,7 +11,8 @@ from flask_limiter import Limiter
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
-from sqlalchemy import MetaData
+from psycopg2.extensions import PYDATETIME, new_type, register_type
+from sqlalchemy import MetaData, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 
@@ -53,6 +54,17 @@ class LibrarySession(Session):
         return db.engines[REPLICA] if self.info.get(REPLICA) else super().get_bind(*args, **kwargs)
 
 
+def _time(text: Any, cursor: Any) -> Any:
+    """A stored time, or None for one that Python has no year for: one odd row must not take its list away."""
+    try:
+        return PYDATETIME(text, cursor)
+    except ValueError:
+        return None
+
+
+_STORED_TIME = new_type((1114,), "STORED_TIME", _time)  # PostgreSQL's number of timestamp without time zone
+
+
 class LibraryDatabase(SQLAlchemy):
     """Flask-SQLAlchemy that can live in an application which has a `SQLAlchemy` of its own.
 
@@ -88,6 +100,9 @@ class LibraryDatabase(SQLAlchemy):
         try:
             with wearing(app, settings):
                 self.init_app(app)
+            with app.app_context():
+                for engine in self.engines.values():
+                    event.listen(engine, "connect", lambda connection, _: register_type(_STORED_TIME, connection))
         finally:
             app.extensions.pop("sqlalchemy", None)
             if theirs is not None:

@@ -499,3 +499,11 @@ def _plans(app, url, path, headers):
         event.remove(engine, "before_cursor_execute", note)
     explained = [run_sql(url, f"EXPLAIN {statement}", parameters) for statement, parameters in seen]
     return ["\n".join(line["QUERY PLAN"] for line in lines) for lines in explained]
+
+
+@one_shape
+def test_a_row_with_a_time_beyond_pythons_years_is_listed(client, as_child, make_item, sql):
+    make_item()
+    sql("UPDATE content_library SET created_at = '0044-03-15 BC', updated_at = '294276-01-01'")
+    [item] = client.get("/content", headers=as_child).get_json()["content"]
+    assert (item["created_at"], item["updated_at"]) == (None, None)
