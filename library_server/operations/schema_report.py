@@ -22,6 +22,10 @@ _LIST_INDEXES = text(
     "WHERE x.indrelid = to_regclass('content_library') AND i.relname LIKE 'ix\\_library\\_list%' AND x.indisvalid"
 )
 LIST_INDEX_COUNT = 5
+_FOUND_BY_CHILD = text(
+    "SELECT count(*) FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
+    "WHERE x.indrelid = to_regclass('progress') AND a.attname = 'child_id' AND x.indisvalid"
+)
 
 
 class Level(IntEnum):
@@ -149,6 +153,9 @@ def _progress() -> Iterator[Finding]:
         yield Finding("progress", Level.FINE, "found; items that its rows name can be retired, not purged.")
     else:
         yield Finding("progress", Level.FINE, "no rows that name items: nothing keeps an item from being purged.")
+    if "child_id" in columns("progress") and not db.session.scalar(_FOUND_BY_CHILD):
+        advice = "without an index on child_id recommendations slow down with its rows (docs/recommendations.md)."
+        yield Finding("progress", Level.FINE, advice)
 
 
 def _missing(model: type, there: frozenset[str]) -> str:

@@ -65,6 +65,15 @@ def check(make_app: Callable[..., Flask]) -> Iterator[Callable[..., tuple[int, l
             db.engine.dispose()
 
 
+SLOW = "without an index on child_id recommendations slow down with its rows (docs/recommendations.md)."
+
+
+@pytest.mark.parametrize("shape", ["guide"])
+def test_an_index_of_progress_ends_the_advice(adopted: str, check: Any) -> None:
+    run_sql(adopted, "CREATE INDEX ON progress (child_id, content_id)")
+    assert SLOW not in "".join(check(adopted)[1])
+
+
 @pytest.mark.parametrize(
     ("shape", "origin", "progress"),
     [
@@ -87,6 +96,7 @@ def test_an_adopted_database_is_fine(shape: str, origin: str, progress: str, ado
             "fine      parent: found; read only.",
             "fine      child: found; read only.",
             f"fine      progress: {progress}",
+            f"fine      progress: {SLOW}",
             "Altogether: fine.",
         ],
     )
