@@ -1,0 +1,246 @@
+"""How many requests a second: the server beside Flask alone (bare) and the usual way to write it (plain), in turns.
+
+    .venv/bin/python -m bench.serving --rows 100000
+
+needs `wrk` (Debian: apt-get install wrk). Each runs under gunicorn with two workers of four threads, on the same
+generated items; the server with all its features on. Prints medians with their ranges and ratios, `--json FILE` writes
+them as JSON, and `--keep DIR` keeps the database for another run.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+import psycopg2
+
+from bench.harness import SECRET
+from bench.search import prepare
+from library_server import create_app
+from library_server.dev import embedded
+
+PROJECT = Path(__file__).parents[1]
+WORKERS, THREADS, CONNECTIONS = 2, 4, 16
+START_SECONDS = 30
+PLENTY = "1000000000 per minute"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one candidate is asked for: ``bare``, ``plain``, ``ours`` or ``uncached`` (ours without CACHE_TTL)."""
+
+    server: str
+    path: str = "/"
+    kind: str = "parent"
+
+
+# What is measured: its name, its candidates, and (which of them, how much of which other at least).
+Case = tuple[str, Mapping[str, Target], Sequence[tuple[str, float, str]]]
+ITEM, LIST, TWO, DEEP = "/content/77", "/content", "/content?subject_area=math&age_range=3-5", "/content?page=4500"
+RECOMMENDED = "/content/child/1/recommendations"
+CASES: list[Case] = [
+    (
+        "one item, cached",
+        {
+            "bare": Target("bare"),
+            "plain, parent": Target("plain", ITEM),
+            "plain, child": Target("plain", ITEM, "child"),
+            "ours, parent": Target("ours", ITEM),
+            "ours, child": Target("ours", ITEM, "child"),
+        },
+        [("ours, parent", 0.65, "bare"), ("ours, child", 0.65, "bare"), ("ours, parent", 2.8, "plain, parent")],
+    ),
+    (
+        "list, facets and search, cached",
+        {
+            "bare": Target("bare"),
+            "list": Target("ours", LIST),
+            "facets": Target("ours", "/content/subjects"),
+            "search": Target("ours", "/content/search?q=lantern"),
+        },
+        [("list", 0.6, "bare"), ("facets", 0.6, "bare"), ("search", 0.6, "bare")],
+    ),
+    *(
+        (
+            f"{name}, not cached",
+            {"plain": Target("plain", path), "ours": Target("uncached", path)},
+            [("ours", 20, "plain")],
+        )
+        for name, path in (("list", LIST), ("list by two filters", TWO), ("list, page 4500", DEEP))
+    ),
+    (
+        "recommendations",
+        {"plain": Target("plain", RECOMMENDED, "child"), "ours": Target("uncached", RECOMMENDED, "child")},
+        [("ours", 10, "plain")],
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests a second of each round, and the 99th percentile of their times, in milliseconds."""
+
+    rates: tuple[float, ...]
+    slowest: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def p99(self) -> float:
+        return statistics.median(self.slowest)
+
+
+def main() -> None:
+    """Starts what is compared, asks it in turns, prints."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=3)
+    options.add_argument("--keep", type=Path)
+    options.add_argument("--json", type=Path)
+    given = options.parse_args()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is needed: apt-get install wrk")
+    with contextlib.ExitStack() as stack:
+        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-bench-")))
+        servers = start(stack, folder, given.rows)
+        found = {name: (measure(servers, targets, given), limits) for name, targets, limits in CASES}
+    for name, (rates, limits) in found.items():
+        print(table(name, rates, limits))
+    if given.json:
+        told = {name: {one: vars(rate) for one, rate in rates.items()} for name, (rates, _) in found.items()}
+        given.json.write_text(json.dumps(told, indent=2))
+
+
+def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> dict[str, int]:
+    """The ports of the candidates, which run until `stack` is closed."""
+    postgres = stack.enter_context(embedded.postgres(folder, f"bench_{rows}", durable=False))
+    redis = stack.enter_context(embedded.redis(folder))
+    shared = {
+        "APP_ENV": "production",
+        "SECRET_KEY": SECRET,
+        "DATABASE_URL": postgres.url,
+        "REDIS_URL": redis.url,
+        "WORKERS": str(WORKERS),
+        "THREADS": str(THREADS),
+        "MAX_REQUESTS": "0",
+        **{f"RATE_LIMIT_{name}": PLENTY for name in ("DEFAULT", "SEARCH", "FILES", "UPLOAD", "ANONYMOUS")},
+    }
+    folders = {f"{name}_STORAGE_PATH": str(folder / name.lower()) for name in ("CONTENT", "ASSETS", "UPLOADS")}
+    with contextlib.closing(psycopg2.connect(postgres.url)) as connection:
+        connection.autocommit = True
+        prepare(connection.cursor(), create_app(shared | folders), rows)
+        add_child(connection.cursor())
+    references = [
+        "--worker-class=gthread",
+        f"--workers={WORKERS}",
+        f"--threads={THREADS}",
+        "--preload",
+        "--config=/dev/null",
+    ]
+    return {
+        "bare": stack.enter_context(gunicorn(shared, [*references, "bench.references.bare:app"])),
+        "plain": stack.enter_context(gunicorn(shared | folders, [*references, "bench.references.plain:app"])),
+        "ours": stack.enter_context(gunicorn(shared | folders, [])),
+        "uncached": stack.enter_context(gunicorn(shared | folders | {"CACHE_TTL": "0"}, [])),
+    }
+
+
+def add_child(cursor: "psycopg2.extensions.cursor") -> None:
+    """A child that has done 200 of the items."""
+    cursor.execute("SELECT count(*) FROM child")
+    if not cursor.fetchone()[0]:
+        cursor.execute("INSERT INTO child (uuid, parent_id, name, age) VALUES ('c', 1, 'Kim', 7)")
+        cursor.execute(
+            "INSERT INTO progress (child_id, content_id, accuracy_percentage) "
+            "SELECT 1, id, 50 + id % 50 FROM content_library ORDER BY id LIMIT 200"
+        )
+
+
+@contextlib.contextmanager
+def gunicorn(settings: Mapping[str, str], arguments: Sequence[str]) -> Iterator[int]:
+    """The port of a gunicorn with these settings and arguments."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("gunicorn")), f"--bind=127.0.0.1:{port}", *arguments]
+    environment = {"PATH": os.environ["PATH"], "PORT": str(port), "HOST": "127.0.0.1", **settings}
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=quiet, stderr=quiet) as server:
+        try:
+            wait_for(port)
+            yield port
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(START_SECONDS)
+
+
+def wait_for(port: int) -> None:
+    """Returns when somebody listens there."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit("gunicorn does not start")
+        time.sleep(0.05)
+
+
+def measure(servers: Mapping[str, int], targets: Mapping[str, Target], given: argparse.Namespace) -> dict[str, Rate]:
+    """The rates of the candidates, asked in turns, after each was asked once to warm up."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
+    for number in range(given.rounds + 1):
+        for name, target in targets.items():
+            rate = ask(servers[target.server], target, given.seconds if number else 1)
+            if number:
+                found[name].append(rate)
+    return {
+        name: Rate(tuple(rate for rate, _ in rates), tuple(slow for _, slow in rates)) for name, rates in found.items()
+    }
+
+
+def ask(port: int, target: Target, seconds: int) -> tuple[float, float]:
+    """Requests a second and the 99th percentile in milliseconds, by `wrk`. Refuses answers that are no success."""
+    now = int(time.time())
+    claims = {"user_id": 1, "user_type": target.kind, "sub": "1", "iat": now, "exp": now + 3600}
+    header = f"Authorization: Bearer {jwt.encode(claims, SECRET, 'HS256')}"
+    url = f"http://127.0.0.1:{port}{target.path}"
+    wrk = str(shutil.which("wrk"))
+    load = ["-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=20s", "--latency", "-H", header, url]
+    said = subprocess.run([wrk, *load], check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise SystemExit(f"{url} failed:\n{said}")
+    slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert slow and rate
+    return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]]
+
+
+def table(name: str, rates: Mapping[str, Rate], limits: Sequence[tuple[str, float, str]]) -> str:
+    """The case's figures, and what was reached of what was wanted."""
+    lines = [f"\n{name}", f"{'':16}{'requests/s':>12}{'lowest':>10}{'highest':>10}{'p99 ms':>9}"]
+    for one, rate in rates.items():
+        lines.append(f"{one:16}{rate.median:>12.0f}{min(rate.rates):>10.0f}{max(rate.rates):>10.0f}{rate.p99:>9.1f}")
+    for one, least, other in limits:
+        ratio = rates[one].median / rates[other].median
+        verdict = "" if ratio >= least else "  missed"
+        lines.append(f"{one} is {ratio:.2f} of {other}; wanted {least}{verdict}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
