@@ -1,0 +1,54 @@
+"""The parameters of routes, for the API's description."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from library_server.web import examples
+
+VARIABLE = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
+IF_MATCH = (
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The item's ETag: answers 412 if somebody else has changed it since.",
+        "schema": {"type": "string"},
+    },
+)
+_IDS = {"item_id": 7, "child_id": 3, "row_id": 5}
+
+
+def in_path(rule: str, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The variables of a rule; `given`: examples for those that are no numbers."""
+    for variable in VARIABLE.finditer(rule):
+        name, whole = variable["name"], variable["converter"] == "int"
+        schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1} if whole else {"type": "string"}
+        example = _IDS[name] if whole else given[name]
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
+
+
+def in_query(query: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
+    """The fields of a query."""
+    described = query.model_json_schema() if query else {"properties": {}}
+    for name, schema in described["properties"].items():
+        schema.pop("title", None)
+        example = examples.of_schema(schema, {})
+        schema.pop("examples", None)
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in described.get("required", ()),
+            "description": schema.pop("description", ""),
+            "schema": _without_null(schema),
+            "example": example,
+        }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query value is text: absent is not null."""
+    variants = [variant for variant in schema.pop("anyOf", []) if variant != {"type": "null"}]
+    if schema.get("default", "") is None:
+        schema.pop("default")
+    return schema | (variants[0] if variants else {})
