@@ -49,8 +49,8 @@ class Filters(BaseModel):
 
     subject_area: str | None = Field(examples=["phonemic_awareness"])
     age_range: str | None = Field(examples=["3-5"])
-    content_type: str | None = Field(examples=[None])
-    difficulty_level: str | None = Field(examples=[None])
+    content_type: str | None = Field(examples=["nursery_rhyme"])
+    difficulty_level: str | None = Field(examples=["beginner"])
 
 
 class ItemList(BaseModel):

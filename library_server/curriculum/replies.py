@@ -1,9 +1,11 @@
 """The curriculum's answers, for the API's description (tests hold every answer against it)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 
 from library_server.catalog.replies import FILE_PATH, FILE_URL, TIME, Pagination
 
@@ -90,9 +92,9 @@ class Replies:
     deleted: type[BaseModel]
 
 
-def replies_with(row: type[BaseModel], one: str, many: str, filters: dict[str, Any]) -> Replies:
-    """The answers around `row`, under the keys `one` and `many`; `filters`: their types by name."""
-    applied = _model(f"{row.__name__}Filters", "The filters that were applied, null where none.", _unasked(filters))
+def replies_with(row: type[BaseModel], one: str, many: str, filters: Mapping[str, FieldInfo]) -> Replies:
+    """The answers around `row`, under the keys `one` and `many`; `filters`: what asks for each."""
+    applied = _model(f"{row.__name__}Filters", "The filters that were applied, null where none.", _asked(filters))
     page = {many: list[row], "filters_applied": applied, "pagination": Pagination}  # type: ignore[valid-type]
     number = Annotated[int, Field(examples=[5])]
 
@@ -110,8 +112,8 @@ def replies_with(row: type[BaseModel], one: str, many: str, filters: dict[str, A
     )
 
 
-def _unasked(filters: dict[str, Any]) -> dict[str, Any]:
-    return {name: Annotated[kind, Field(examples=[None])] for name, kind in filters.items()}
+def _asked(filters: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    return {name: Annotated[asked.annotation, Field(examples=asked.examples)] for name, asked in filters.items()}
 
 
 def _model(name: str, told: str, fields: dict[str, Any]) -> type[BaseModel]:
