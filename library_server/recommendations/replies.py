@@ -32,7 +32,7 @@ class BasedOn(BaseModel):
 class RecommendationList(BaseModel):
     """Recommendations for a child."""
 
-    child_id: int = Field(examples=[3])
+    child_id: int = Field(examples=[1])
     child_name: str = Field(examples=["Mia"])
     recommendations: list[RecommendedItem]
     based_on: BasedOn

@@ -17,7 +17,7 @@ IF_MATCH = (
         "schema": {"type": "string"},
     },
 )
-_IDS = {"item_id": 7, "child_id": 3, "row_id": 5}
+_IDS = {"item_id": 7, "child_id": 1, "row_id": 5}
 
 
 def in_path(rule: str, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:

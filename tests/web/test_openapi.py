@@ -115,7 +115,7 @@ def test_every_route_of_ours_is_described(app, description):
             continue
         path = re.sub(r"<(?:(\w+):)?\w+>", lambda variable: samples[variable[1] or ""], rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            assert _described_path(description, path, method), (method, rule.rule)
+            assert described_path(description, path, method), (method, rule.rule)
 
 
 def test_times_are_not_said_to_have_a_zone_which_they_lack(description):
@@ -134,7 +134,7 @@ def test_every_answer_keeps_to_the_description(app, description, as_parent, as_c
         headers = who | arguments.get("headers", {})
         with app.test_client().open(path, method=method, **arguments | {"headers": headers}) as response:
             assert (method, path, response.status_code) == (method, path, status), response.get_data()
-            template = _described_path(description, path, method)
+            template = described_path(description, path, method)
             assert template, f"{method} {path} is not described"
             _check(description, template, method, response)
         seen.add((template, method.lower(), status))
@@ -152,7 +152,7 @@ def test_an_answer_without_postgresql_keeps_to_the_description_too(make_app, des
     for path in ("/content", "/content/1", "/content/subjects", "/health", "/api/content/health/ready"):
         response = app.test_client().get(path, headers=as_parent)
         assert (path, response.status_code) == (path, 503)
-        _check(description, _described_path(description, path, "GET"), "GET", response)
+        _check(description, described_path(description, path, "GET"), "GET", response)
 
 
 def test_what_is_made_up_from_the_description_is_answered_by_it(app, as_parent, make_item):
@@ -390,7 +390,7 @@ def operations(description):
             yield path, method, item[method]
 
 
-def _described_path(description, address, method):
+def described_path(description, address, method):
     """The description's path that an address belongs to, the most concrete one; None where there is none."""
     found = [
         path
