@@ -32,7 +32,7 @@ from library_server.web.failures import (
     too_many,
 )
 from library_server.web.files import RangeNotSatisfiable
-from library_server.web.parameters import IF_MATCH, VARIABLE, in_path, in_query
+from library_server.web.parameters import IF_MATCH, VARIABLE, example_of, in_path, in_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -154,7 +154,7 @@ def _describe(
         described["security"] = [{"bearer": []}, {"link": []}]
     failures = [*operation.fails, *getattr(view, "library_fails", ())]  # the second: what its guards refuse
     if operation.query:
-        good = {parameter["name"]: parameter["example"] for parameter in query}
+        good = {parameter["name"]: example_of(parameter) for parameter in query}
         failures += examples.refused_queries(operation.query, good)
         failures += [ParentRequired, EditorRequired] if "active" in good else []
     if sent := operation.body or operation.form:

@@ -30,24 +30,29 @@ def in_path(rule: str, given: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def in_query(query: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
-    """The fields of a query."""
+    """The fields of a query. Optional ones have their example in the schema: a page would fill them all in."""
     described = query.model_json_schema() if query else {"properties": {}}
     for name, schema in described["properties"].items():
-        schema.pop("title", None)
         example = examples.of_schema(schema, {})
-        schema.pop("examples", None)
-        yield {
+        required = name in described.get("required", ())
+        parameter = {
             "name": name,
             "in": "query",
-            "required": name in described.get("required", ()),
+            "required": required,
             "description": schema.pop("description", ""),
-            "schema": _without_null(schema),
-            "example": example,
+            "schema": _of_text(schema) | ({} if required else {"examples": [example]}),
         }
+        yield parameter | ({"example": example} if required else {})
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query value is text: absent is not null."""
+def example_of(parameter: dict[str, Any]) -> Any:
+    """The example of a parameter, wherever it stands."""
+    return parameter["example"] if "example" in parameter else parameter["schema"]["examples"][0]
+
+
+def _of_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a query's value, which is never null: absent is not null."""
+    schema = {name: told for name, told in schema.items() if name not in ("title", "examples")}
     variants = [variant for variant in schema.pop("anyOf", []) if variant != {"type": "null"}]
     if schema.get("default", "") is None:
         schema.pop("default")
