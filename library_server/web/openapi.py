@@ -38,7 +38,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _FILE = {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "the bytes of the file"}}
 _SIZE = 48_213
-_FILE_FAILS = (PreconditionFailed("Precondition failed"), RangeNotSatisfiable(_SIZE))
 _ABOUT = """The content of Elemental Genius: catalogue, files and curriculum.
 
 Every answer bears `X-Request-ID`, those of limited routes also `X-RateLimit-Limit`, `-Remaining` and `-Reset`. Every
@@ -152,20 +151,16 @@ def _describe(
         described["security"] = []
     if operation.link:
         described["security"] = [{"bearer": []}, {"link": []}]
-    failures = [*operation.fails, *getattr(view, "library_fails", ())]  # the second: what its guards refuse
-    if operation.query:
-        good = {parameter["name"]: example_of(parameter) for parameter in query}
-        failures += examples.refused_queries(operation.query, good)
-        failures += [ParentRequired, EditorRequired] if "active" in good else []
+    example: dict[str, Any] = {}
     if sent := operation.body or operation.form:
         example = examples.of_request(definitions[sent.__name__], definitions)
         kind = "application/json" if operation.body else "multipart/form-data"
-        described["requestBody"] = {
-            "required": True,
-            "content": {kind: {"schema": _reference(sent), "example": example}},
-        }
-        failures += [*examples.refused_bodies(sent, example), BodyTooLarge] if operation.body else []
-    described["responses"] = _responses(rule, operation, failures, definitions)
+        content = {kind: {"schema": _reference(sent), "example": example}}
+        described["requestBody"] = {"required": True, "content": content}
+    asked = {parameter["name"]: example_of(parameter) for parameter in query}
+    failures = [*getattr(view, "library_fails", ()), *_failures(rule, operation, asked, example)]
+    found = responses(failures) | _more_failures(operation, definitions) | _successes(rule, operation, definitions)
+    described["responses"] = dict(sorted(found.items()))
     return described
 
 
@@ -174,35 +169,54 @@ def _name(rule: Rule) -> str:
     return f"direct_{view}" if blueprint.startswith("direct") else view
 
 
-def _responses(
-    rule: Rule, operation: Operation, failures: list[Failure], definitions: dict[str, Any]
-) -> dict[int, dict[str, Any]]:
-    is_file, reads = operation.reply is None, "GET" in (rule.methods or ())
-    tagged = is_file or operation.body is not None or (reads and not operation.public)
-    names = ["X-Request-ID", *(["ETag"] if tagged else [])]
-    if is_file:
-        names += ["Accept-Ranges", "Last-Modified"]
-        failures += _FILE_FAILS
-    elif operation.if_match or (reads and not operation.public):
-        failures += [PreconditionFailed]
+def _failures(rule: Rule, operation: Operation, asked: dict[str, Any], sent: dict[str, Any]) -> Iterator[Failure]:
+    """How it may fail beyond what its guards refuse; `asked` and `sent` are good queries and bodies."""
+    yield from operation.fails
+    if operation.query:
+        yield from examples.refused_queries(operation.query, asked)
+        yield from (ParentRequired, EditorRequired) if "active" in asked else ()
+    if operation.body:
+        yield from examples.refused_bodies(operation.body, sent)
+        yield BodyTooLarge
+    if operation.reply is None:
+        yield from (PreconditionFailed("Precondition failed"), RangeNotSatisfiable(_SIZE))
+    elif operation.if_match or (_reads(rule) and not operation.public):
+        yield PreconditionFailed
     if not operation.public:
-        failures += [Unavailable]
-    found = responses([*failures, LibraryError])
-    if is_file or not operation.public:
+        yield Unavailable
+    yield LibraryError
+
+
+def _more_failures(operation: Operation, definitions: dict[str, Any]) -> dict[int, Any]:
+    """Those that say more than Error does."""
+    found = {}
+    if operation.reply is None or not operation.public:
         found[429] = too_many(examples.of_schema(definitions["TooMany"], definitions))
     if operation.failure:
         code, model = operation.failure
         found[code] = _answer(code, _json(model, definitions, which=1), ["X-Request-ID", "Retry-After"])
+    return found
+
+
+def _successes(rule: Rule, operation: Operation, definitions: dict[str, Any]) -> dict[int, Any]:
+    is_file, code = operation.reply is None, operation.status
+    tagged = is_file or operation.body is not None or (_reads(rule) and not operation.public)
+    names = ["X-Request-ID", *(["ETag"] if tagged else []), *(["Accept-Ranges"] if is_file else [])]
+    created = ["Location"] if code == 201 and operation.body else []
     answers = _json(operation.reply, definitions) if operation.reply else _FILE
     if operation.csv:
         answers["text/csv"] = {"schema": {"type": "string"}, "example": operation.csv}
-    created = ["Location"] if operation.status == 201 and operation.body else []
-    found[operation.status] = _answer(operation.status, answers, names + created)
+    dated = ["Last-Modified"] if is_file else []
+    found = {code: _answer(code, answers, [*names, *created, *dated])}
     if is_file:
-        found[206] = _answer(206, _FILE, [*names, "Content-Range"])
-    if tagged and reads:
-        found[304] = _answer(304, {}, [name for name in names if name != "Last-Modified"])
-    return dict(sorted(found.items()))
+        found[206] = _answer(206, _FILE, [*names, *dated, "Content-Range"])
+    if tagged and _reads(rule):
+        found[304] = _answer(304, {}, names)
+    return found
+
+
+def _reads(rule: Rule) -> bool:
+    return "GET" in (rule.methods or ())
 
 
 def _answer(code: int, content: dict[str, Any], names: list[str]) -> dict[str, Any]:
