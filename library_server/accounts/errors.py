@@ -36,3 +36,6 @@ class ClaimsInvalid(NotSignedIn):
 
 class UserNotFound(NotSignedIn):
     message = "User not found"
+
+
+REFUSALS = (TokenMissing, HeaderMalformed, TokenExpired, TokenInvalid, TokenRevoked, ClaimsInvalid, UserNotFound)

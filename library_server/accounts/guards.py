@@ -7,9 +7,10 @@ from typing import ParamSpec, TypeVar
 from flask import g, request
 
 from library_server.accounts import services
-from library_server.accounts.errors import NotSignedIn
+from library_server.accounts.errors import REFUSALS, NotSignedIn
 from library_server.accounts.limits import Shared, count_refusal, limited
 from library_server.actor import Actor
+from library_server.errors import EditorRequired, ParentRequired
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +67,7 @@ def _guarded(view: Callable[P, R], shared: Shared | None) -> Callable[P, R]:
             prefetch(**kwargs)
         return admitted(*args, **kwargs)
 
+    guarded.library_fails = (*getattr(view, "library_fails", ()), *REFUSALS)  # type: ignore[attr-defined]
     return guarded
 
 
@@ -75,6 +77,7 @@ def _editors_only(view: Callable[P, R]) -> Callable[P, R]:
         services.permit_editing(current_actor())
         return view(*args, **kwargs)
 
+    checked.library_fails = (ParentRequired, EditorRequired)  # type: ignore[attr-defined]  # for the API's description
     return checked
 
 

@@ -7,6 +7,7 @@ from flask import Response, request, url_for
 
 from library_server.accounts.guards import current_actor, require_editor, require_user
 from library_server.catalog import queries, replies, schemas, services
+from library_server.catalog.errors import ContentNotFound, HasLearningRecords
 from library_server.catalog.models import ContentItem
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.caching import cached, query_key
@@ -73,7 +74,7 @@ def create_item() -> Response:
 
 
 @bp.get("/content/<int:item_id>")
-@document(replies.ItemReply, query=schemas.ItemQuery)
+@document(replies.ItemReply, query=schemas.ItemQuery, fails=(ContentNotFound,))
 @require_user
 @_tell_views
 @cached(_item_key)
@@ -84,7 +85,7 @@ def get_item(item_id: int) -> Page:
 
 
 @bp.put("/content/<int:item_id>")
-@document(replies.ItemUpdated, body=schemas.ContentDraft, if_match=True)
+@document(replies.ItemUpdated, body=schemas.ContentDraft, if_match=True, fails=(ContentNotFound,))
 @require_editor
 def replace_item(item_id: int) -> Response:
     """Replaces an item: what is not named is set to its default."""
@@ -93,7 +94,7 @@ def replace_item(item_id: int) -> Response:
 
 
 @bp.patch("/content/<int:item_id>")
-@document(replies.ItemUpdated, body=schemas.ContentChange, if_match=True)
+@document(replies.ItemUpdated, body=schemas.ContentChange, if_match=True, fails=(ContentNotFound,))
 @require_editor
 def change_item(item_id: int) -> Response:
     """Changes an item: what is not named stays."""
@@ -102,7 +103,7 @@ def change_item(item_id: int) -> Response:
 
 
 @bp.delete("/content/<int:item_id>")
-@document(replies.ItemDeleted, query=schemas.DeleteQuery, if_match=True, may_fail=(409,))
+@document(replies.ItemDeleted, query=schemas.DeleteQuery, if_match=True, fails=(ContentNotFound, HasLearningRecords))
 @require_editor
 def delete_item(item_id: int) -> Response:
     """Retires an item, or removes it for good with `purge=true`."""

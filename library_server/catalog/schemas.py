@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 
 from library_server.catalog.models import ContentItem
+from library_server.catalog.replies import FILE_PATH
 from library_server.config import Config
 from library_server.lib import json, paths
 from library_server.lib.digests import tag
@@ -38,12 +39,16 @@ def _inside_the_folder(value: str) -> str:
     return value
 
 
-ContentType = Annotated[str, AfterValidator(_one_of("content_types"))]
-SubjectArea = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
-AgeRange = Annotated[str, AfterValidator(_one_of("age_ranges"))]
+ContentType = Annotated[str, AfterValidator(_one_of("content_types")), Field(examples=["nursery_rhyme"])]
+SubjectArea = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$"), Field(examples=["phonemic_awareness"])
+]
+AgeRange = Annotated[str, AfterValidator(_one_of("age_ranges")), Field(examples=["3-5"])]
 Difficulty = Annotated[str, AfterValidator(_one_of("difficulty_levels"))]
 Title = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
 ListOrObject = Annotated[list[Any] | dict[str, Any], AfterValidator(_small)]
+Asked20 = Annotated[str, StringConstraints(max_length=20), STORABLE]
+Asked50 = Annotated[str, StringConstraints(max_length=50), STORABLE]
 FilePath = Annotated[str, StringConstraints(max_length=500), AfterValidator(_inside_the_folder)]
 
 
@@ -55,15 +60,17 @@ class ContentChange(BaseModel):
     content_type: ContentType = ""
     subject_area: SubjectArea = ""
     age_range: AgeRange = ""
-    title: Title | None = None
-    description: Annotated[str, StringConstraints(max_length=20_000)] | None = None
-    file_path: FilePath | None = None
-    skill_objectives: ListOrObject | None = None
-    prerequisite_skills: ListOrObject | None = None
-    content_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = None
-    download_priority: Annotated[int, Field(ge=1, le=10)] | None = 5
-    difficulty_level: Difficulty | None = None
-    active: bool = True
+    title: Title | None = Field(None, examples=["The Itsy Bitsy Spider"])
+    description: Annotated[str, StringConstraints(max_length=20_000)] | None = Field(
+        None, examples=["A spider climbs, is washed out by the rain and climbs again."]
+    )
+    file_path: FilePath | None = Field(None, examples=[FILE_PATH])
+    skill_objectives: ListOrObject | None = Field(None, examples=[["rhyming"]])
+    prerequisite_skills: ListOrObject | None = Field(None, examples=[[]])
+    content_metadata: Annotated[dict[str, Any], AfterValidator(_small)] | None = Field(None, examples=[{"week": 1}])
+    download_priority: Annotated[int, Field(ge=1, le=10)] | None = Field(5, examples=[1])
+    difficulty_level: Difficulty | None = Field(None, examples=["beginner"])
+    active: bool = Field(True, examples=[True])
 
     def values(self) -> dict[str, Any]:
         """The columns that are named, as they are stored."""
@@ -108,12 +115,12 @@ class ItemQuery(BaseModel):
 class ListQuery(WindowQuery, ItemQuery):
     """The query of a list: filters and a window, in either spelling."""
 
-    subject_area: Annotated[str, StringConstraints(max_length=50), STORABLE] | None = None
-    age_range: Annotated[str, StringConstraints(max_length=20), STORABLE] | None = None
-    content_type: Annotated[str, StringConstraints(max_length=50), STORABLE] | None = None
-    difficulty_level: Annotated[str, StringConstraints(max_length=20), STORABLE] | None = None
+    subject_area: Asked50 | None = Field(None, examples=["phonemic_awareness"])
+    age_range: Asked20 | None = Field(None, examples=["3-5"])
+    content_type: Asked50 | None = Field(None, examples=["nursery_rhyme"])
+    difficulty_level: Asked20 | None = Field(None, examples=["beginner"])
     q: Annotated[str, StringConstraints(max_length=200), STORABLE] | None = Field(
-        None, description="Text that title or description contains, in any case."
+        None, description="Text that title or description contains, in any case.", examples=["spider"]
     )
 
     @property

@@ -44,8 +44,8 @@ class Resource:
     @property
     def replies(self) -> replies.Replies:
         """What its routes answer, for the API's description."""
-        types = {name: self.query.model_fields[name].annotation for name in self.filters}
-        return replies.replies_with(self.reply, self.one, self.many, types)
+        asked = {name: self.query.model_fields[name] for name in self.filters}
+        return replies.replies_with(self.reply, self.one, self.many, asked)
 
     def dump(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """The rows with every column, where the recording is served, and what is beside them."""

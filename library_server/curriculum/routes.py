@@ -8,8 +8,8 @@ from flask import Response, url_for
 
 from library_server.accounts.guards import current_actor, require_editor, require_user
 from library_server.curriculum import queries, services
+from library_server.curriculum.errors import RowNotFound
 from library_server.curriculum.models import Row
-from library_server.curriculum.replies import RowDeleted
 from library_server.curriculum.resources import RESOURCES, Resource
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.inputs import load_body, load_query
@@ -77,7 +77,7 @@ def _told(resource: Resource, row: Row, status: int = 200, **more: Any) -> Respo
 def _add_routes(resource: Resource) -> None:
     every = f"/content/curriculum/{resource.name}"
     each = f"{every}/<int:row_id>"
-    one, replies = resource.one, resource.replies
+    one, replies, fails = resource.one, resource.replies, (RowNotFound(f"{resource.noun} not found"),)
 
     def add(method: str, rule: str, endpoint: str, view: View, guard: Callable[[View], View], described: Any) -> None:
         bound: Any = partial(view, resource)
@@ -90,12 +90,13 @@ def _add_routes(resource: Resource) -> None:
     add("GET", every, f"list_{resource.many}", list_rows, require_user, listed)
     created = document(replies.created, status=201, body=resource.draft)
     add("POST", every, f"create_{one}", create_row, require_editor, created)
-    add("GET", each, f"get_{one}", get_row, require_user, document(replies.single))
-    replaced = document(replies.updated, body=resource.draft, if_match=True)
+    add("GET", each, f"get_{one}", get_row, require_user, document(replies.single, fails=fails))
+    replaced = document(replies.updated, body=resource.draft, if_match=True, fails=fails)
     add("PUT", each, f"replace_{one}", replace_row, require_editor, replaced)
-    changed = document(replies.updated, body=resource.change, if_match=True)
+    changed = document(replies.updated, body=resource.change, if_match=True, fails=fails)
     add("PATCH", each, f"change_{one}", change_row, require_editor, changed)
-    add("DELETE", each, f"delete_{one}", delete_row, require_editor, document(RowDeleted, if_match=True))
+    deleted = document(replies.deleted, if_match=True, fails=fails)
+    add("DELETE", each, f"delete_{one}", delete_row, require_editor, deleted)
 
 
 for _resource in RESOURCES:

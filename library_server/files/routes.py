@@ -6,20 +6,30 @@ from pathlib import Path
 from flask import Response, request
 
 from library_server import storage
-from library_server.accounts.errors import NotSignedIn
+from library_server.accounts.errors import REFUSALS, NotSignedIn
 from library_server.accounts.guards import current_actor, require_editor_within, require_user_within, sign_in
 from library_server.accounts.limits import limited
 from library_server.catalog import queries as catalog
+from library_server.catalog.errors import ContentNotFound
 from library_server.catalog.schemas import dump_item
 from library_server.config import current_config
+from library_server.errors import FieldProblem, InvalidInput
 from library_server.files import queries, replies, services, uploads
-from library_server.files.errors import AssetFileNotFound, ContentFileNotFound, DiskFull
+from library_server.files.errors import (
+    AssetFileNotFound,
+    ContentFileNotFound,
+    ContentMismatch,
+    DiskFull,
+    NoFileProvided,
+    NoFileSelected,
+    TypeNotAllowed,
+)
 from library_server.lib import filenames
 from library_server.lib.paths import is_safe
 from library_server.storage.base import FileMissing
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.files import file_response
-from library_server.web.forms import receive_form
+from library_server.web.forms import FORM_BROKEN, FileTooLarge, receive_form
 from library_server.web.links import LinkExpired, LinkInvalid, check_link, file_url
 from library_server.web.openapi import document
 from library_server.web.responses import json_response
@@ -27,11 +37,23 @@ from library_server.web.responses import json_response
 bp = LibraryBlueprint("files", __name__)
 direct = LibraryBlueprint("direct_files", __name__)
 
+_MISSING, _NOT_JSON = "Missing required fields: subject_area, age_range", 'must be JSON, like ["rhyming"]'
+_UPLOAD_FAILS = (
+    *(NoFileProvided, NoFileSelected, TypeNotAllowed, ContentMismatch, FileTooLarge, DiskFull),
+    *(InvalidInput(FORM_BROKEN), InvalidInput(_MISSING)),
+    InvalidInput(f"skill_objectives {_NOT_JSON}", [FieldProblem("skill_objectives", _NOT_JSON)]),
+)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @bp.get("/content/<path:path>")
-@document(None, link=True, may_fail=(412, 416), rule="/content/<folder>/<name>")
+@document(
+    None,
+    link=True,
+    fails=(*REFUSALS, LinkInvalid, LinkExpired, ContentFileNotFound),
+    rule="/content/<folder>/<name>",
+    path={"folder": "audio", "name": "itsy-bitsy-spider-3f2a9c1e.mp3"},
+)
 def content_file(path: str) -> Response:
     """A content file, for a token or by the signed link in an item's `file_url`.
 
@@ -51,7 +73,13 @@ def _content_file(path: str, may_see_retired: bool) -> Response:
 
 
 @bp.get("/assets/<path:path>")
-@document(None, public=True, may_fail=(412, 416), rule="/assets/<folder>/<name>")
+@document(
+    None,
+    public=True,
+    fails=(AssetFileNotFound,),
+    rule="/assets/<folder>/<name>",
+    path={"folder": "icons", "name": "star.png"},
+)
 @limited("files")
 def asset_file(path: str) -> Response:
     """A static asset."""
@@ -63,7 +91,7 @@ def asset_file(path: str) -> Response:
 
 @bp.get("/content/<int:item_id>/download")
 @direct.get("/download/<int:item_id>")
-@document(None, may_fail=(412, 416))
+@document(None, fails=(ContentNotFound, ContentFileNotFound))
 @require_user_within("files")
 def download(item_id: int) -> Response:
     """The item's file, to be saved under the item's title. It is counted, once a download."""
@@ -82,7 +110,7 @@ def download(item_id: int) -> Response:
 
 @bp.post("/api/content/upload")
 @direct.post("/upload")
-@document(replies.Uploaded, status=201, form=replies.UploadForm, may_fail=(413, 507))
+@document(replies.Uploaded, status=201, form=replies.UploadForm, fails=_UPLOAD_FAILS)
 @require_editor_within("upload")
 def upload() -> Response:
     """Takes a file in and, with `content_type`, `subject_area` and `age_range`, makes an item of it."""

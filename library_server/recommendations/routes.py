@@ -4,6 +4,7 @@ from flask import Response
 
 from library_server.accounts.guards import current_actor, require_user
 from library_server.recommendations import replies, schemas, services
+from library_server.recommendations.errors import AccessDenied, ChildNotFound
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.inputs import load_query
 from library_server.web.openapi import document
@@ -14,7 +15,7 @@ bp = LibraryBlueprint("recommendations", __name__)
 
 
 @bp.get("/content/child/<int:child_id>/recommendations")
-@document(replies.RecommendationList, query=schemas.RecommendationQuery)
+@document(replies.RecommendationList, query=schemas.RecommendationQuery, fails=(AccessDenied, ChildNotFound))
 @require_user
 @may_lag
 def recommend(child_id: int) -> Response:

@@ -9,6 +9,7 @@ from flask import Response
 
 from library_server.accounts.guards import current_actor, require_editor
 from library_server.catalog import queries as catalog
+from library_server.catalog.errors import ContentNotFound
 from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import dump_item
 from library_server.usage import queries, replies
@@ -21,11 +22,15 @@ from library_server.web.responses import revalidated
 
 bp = LibraryBlueprint("usage", __name__, url_prefix="/content/analytics")
 
+_SUMMARY_AS_CSV = (
+    "content_id,title,subject_area,age_range,views,downloads\r\n7,The Itsy Bitsy Spider,phonemic_awareness,3-5,42,9\r\n"
+)
+_ITEM_AS_CSV = "date,views,downloads\r\n2026-01-05,42,9\r\n"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 @bp.get("/summary")
-@document(replies.Summary, query=ReportQuery, csv=True)
+@document(replies.Summary, query=ReportQuery, csv=_SUMMARY_AS_CSV)
 @require_editor
 def summary() -> Response:
     """Views and downloads of the whole library: in all, by item, subject, age range and day.
@@ -55,7 +60,7 @@ def summary() -> Response:
 
 
 @bp.get("/items/<int:item_id>")
-@document(replies.ItemReport, query=ReportQuery, csv=True)
+@document(replies.ItemReport, query=ReportQuery, csv=_ITEM_AS_CSV, fails=(ContentNotFound,))
 @require_editor
 def item_report(item_id: int) -> Response:
     """Views and downloads of one item, in all and by day. As CSV: a line a day."""

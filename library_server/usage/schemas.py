@@ -31,8 +31,10 @@ def _days(start: date | None, end: date | None) -> Days:
 class ReportQuery(BaseModel):
     """The query of a report."""
 
-    start: Day | None = Field(None, description="The first day, in UTC; default 30 days back.")
-    end: Day | None = Field(None, validate_default=True, description="The last day; default today.")
+    start: Day | None = Field(None, description="The first day, in UTC; default 30 days back.", examples=["2026-01-01"])
+    end: Day | None = Field(
+        None, validate_default=True, description="The last day; default today.", examples=["2026-01-31"]
+    )
     format: Literal["json", "csv"] = "json"
 
     @property

@@ -17,6 +17,7 @@ from library_server.errors import BodyTooLarge, InvalidInput
 from library_server.extensions import db
 
 PREFIX = "upload-"
+FORM_BROKEN = "The form is broken or incomplete; send multipart/form-data"
 _ROOM_FOR_FIELDS = 1024 * 1024  # what a form may hold beside its file
 _MAX_PARTS = 20
 _DISCARD_AT_MOST = 64 * 1024 * 1024
@@ -109,7 +110,7 @@ def _parse(parser: FormDataParser, largest_file: int) -> Form:
         _discard_rest()
         raise FileTooLarge from None
     except (ValueError, HTTPException, ParseException):  # the last is gunicorn's, of broken chunks
-        raise InvalidInput("The form is broken or incomplete; send multipart/form-data") from None
+        raise InvalidInput(FORM_BROKEN) from None
     part = files.get("file")
     spool = part.stream if part is not None else None
     return Form(fields, part.filename or "" if part is not None else None, spool)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from flask import Flask, Response, current_app
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
@@ -33,23 +33,25 @@ _REVISION = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 (a na
 class Check(BaseModel):
     """One thing that we stand on: `ok`, or what is wrong in a word."""
 
-    status: str
-    milliseconds: float
+    status: str = Field(examples=[OK, AWAY])
+    milliseconds: float = Field(examples=[0.8])
 
 
 class Health(BaseModel):
     """`healthy`; `degraded` when something fails (200); `unhealthy` without PostgreSQL (503)."""
 
-    status: str
-    service: str
-    checks: dict[str, Check]
+    status: str = Field(examples=["healthy", "unhealthy"])
+    service: str = Field(examples=[SERVICE])
+    checks: dict[str, Check] = Field(
+        examples=[{"database": {"status": status, "milliseconds": 0.8}} for status in (OK, AWAY)]
+    )
 
 
 class Alive(BaseModel):
     """The process answers."""
 
-    status: str
-    service: str
+    status: str = Field(examples=["healthy"])
+    service: str = Field(examples=[SERVICE])
 
 
 def bind(app: Flask, migrations: Path) -> None:

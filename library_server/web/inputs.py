@@ -1,5 +1,6 @@
 """Inputs: query strings and JSON bodies, read into schemas; what is wrong is said field by field."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -58,10 +59,10 @@ STORABLE = AfterValidator(_storable)  # text that PostgreSQL can hold
 class WindowQuery(BaseModel):
     """What the query of every list shares: its window, in either spelling."""
 
-    page: PositiveNumber | None = Field(None, description="From 1.")
-    per_page: PositiveNumber | None = Field(None, description="Default 20, at most 50.")
-    limit: PositiveNumber | None = Field(None, description="The same as `per_page`.")
-    offset: WholeNumber | None = Field(None, description="Rows to skip, instead of `page`.")
+    page: PositiveNumber | None = Field(None, description="From 1.", examples=[1])
+    per_page: PositiveNumber | None = Field(None, description="Default 20, at most 50.", examples=[20])
+    limit: PositiveNumber | None = Field(None, description="The same as `per_page`.", examples=[20])
+    offset: WholeNumber | None = Field(None, description="Rows to skip, instead of `page`.", examples=[0])
 
     @property
     def window(self) -> Window:
@@ -70,15 +71,20 @@ class WindowQuery(BaseModel):
 
 
 def load_query(schema: type[Schema]) -> Schema:
-    """The query string as `schema`. An empty value counts as absent, unknown names are let pass.
+    """The query string as `schema`. Raises InvalidInput."""
+    return from_query(schema, request.args)
+
+
+def from_query(schema: type[Schema], arguments: Mapping[str, str]) -> Schema:
+    """`arguments` as `schema`. An empty value counts as absent, unknown names are let pass.
 
     Raises InvalidInput: a missing parameter first, then wrong values.
     """
     required = [name for name, field in schema.model_fields.items() if field.is_required()]
-    missing = [name for name in required if not request.args.get(name, "").strip()]
+    missing = [name for name in required if not arguments.get(name, "").strip()]
     if missing:
         raise InvalidInput(f"Missing required parameter: {', '.join(missing)}")
-    given = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
+    given = {name: value for name, value in arguments.items() if value and name in schema.model_fields}
     return _validated(schema, given)
 
 

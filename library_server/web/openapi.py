@@ -1,8 +1,7 @@
 """The API's description (OpenAPI 3.1), made from the routes and schemas themselves."""
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from apispec import APISpec
@@ -11,51 +10,38 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
+from library_server.errors import (
+    BodyTooLarge,
+    EditorRequired,
+    LibraryError,
+    ParentRequired,
+    PreconditionFailed,
+    Unavailable,
+)
 from library_server.version import __version__
+from library_server.web import examples
+from library_server.web.failures import (
+    REASONS,
+    SHARED,
+    Error,
+    Failure,
+    TooMany,
+    header_components,
+    headers,
+    responses,
+    too_many,
+)
+from library_server.web.files import RangeNotSatisfiable
+from library_server.web.parameters import IF_MATCH, VARIABLE, example_of, in_path, in_query
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_VARIABLE = re.compile(r"<(?:(?P<converter>\w+):)?(?P<name>\w+)>")
-_REASONS = {
-    200: "OK",
-    201: "Created",
-    206: "The ranges that were asked for",
-    304: "Not modified",
-    400: "The input is wrong; the message says what to mend",
-    401: "Not signed in",
-    403: "Not allowed",
-    404: "Not found",
-    409: "Refused because of what refers to it",
-    412: "Changed since `If-Match` was read",
-    413: "Too large",
-    416: "No such range in the file",
-    429: "Too many requests",
-    503: "Unavailable for the moment",
-    507: "The disk is full",
-}
-_FILE = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_FILE = {"*/*": {"schema": {"type": "string", "format": "binary"}, "example": "the bytes of the file"}}
+_SIZE = 48_213
+_ABOUT = """The content of Elemental Genius: catalogue, files and curriculum.
 
-
-class FieldError(BaseModel):
-    """What to mend in one field."""
-
-    field: str
-    message: str
-
-
-class Error(BaseModel):
-    """Every error of every route. `errors` is there when it can be told field by field, `request_id` from 500 on."""
-
-    message: str
-    errors: list[FieldError] | None = None
-    request_id: str | None = None
-
-
-class TooMany(BaseModel):
-    """The answer to more requests than the limit allows. `X-RateLimit-*` headers tell how many are left."""
-
-    message: str
-    retry_after_seconds: int
+Every answer bears `X-Request-ID`, those of limited routes also `X-RateLimit-Limit`, `-Remaining` and `-Reset`. Every
+route answers with and without a trailing slash."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +54,12 @@ class Operation:
     body: type[BaseModel] | None = None  # of JSON
     form: type[BaseModel] | None = None  # of multipart/form-data
     if_match: bool = False
-    csv: bool = False  # the query's `format` may ask for it
+    csv: str | None = None  # an example, where the query's `format` may ask for it
     public: bool = False
     link: bool = False  # a signed link does instead of a token
-    may_fail: tuple[int, ...] = ()
+    fails: tuple[Failure, ...] = ()  # beyond what guards, schemas and files refuse
     rule: str | None = None  # where two rules would be described alike
+    path: Mapping[str, str] = field(default_factory=dict)  # examples for the rule's variables
     failure: tuple[int, type[BaseModel]] | None = None  # one that says more than Error
 
 
@@ -92,22 +79,35 @@ def describe(app: Flask) -> dict[str, Any]:
         title="Library Server",
         version=__version__,
         openapi_version="3.1.0",
-        info={
-            "description": "The content of Elemental Genius: catalogue, files and curriculum.",
-            "license": {"name": "MIT"},
-        },
+        info={"description": _ABOUT, "license": {"name": "MIT"}},
         security=[{"bearer": []}],
     )
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.security_scheme("link", {"type": "apiKey", "in": "query", "name": "signature"})
     described = list(_operations(app))
-    for name, schema in _schemas([operation for _, _, operation, _ in described]).items():
+    schemas = _schemas([operation for _, _, operation, _ in described])
+    for name, schema in schemas.items():
         spec.components.schema(name, schema)
+    for name, header in header_components().items():
+        spec.components.header(name, header)
+    shared = {SHARED[code]: response for code, response in responses([Unavailable, LibraryError]).items()}
     for rule, view, operation, methods in described:
-        path = _VARIABLE.sub(r"{\g<name>}", operation.rule or rule.rule)
-        spec.path(path=path, operations={method: _describe(rule, view, operation) for method in methods})
+        path = VARIABLE.sub(r"{\g<name>}", operation.rule or rule.rule)
+        told = _describe(rule, view, operation, schemas)
+        told["responses"] = {str(code): _share(code, told["responses"][code], shared) for code in told["responses"]}
+        spec.path(path=path, operations=dict.fromkeys(methods, told))
+    for name, response in shared.items():
+        spec.components.response(name, response)
     document: dict[str, Any] = spec.to_dict()
     return document
+
+
+def _share(code: int, response: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """A reference, where the response is the one that most routes share."""
+    name = SHARED.get(code)
+    if name is None or shared.setdefault(name, response) != response:
+        return response
+    return {"$ref": f"#/components/responses/{name}"}
 
 
 def _operations(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any], Operation, list[str]]]:
@@ -126,34 +126,41 @@ def _operations(app: Flask) -> Iterator[tuple[Rule, Callable[..., Any], Operatio
 def _schemas(operations: list[Operation]) -> dict[str, Any]:
     bodies = {model for operation in operations for model in (operation.reply, operation.body, operation.form) if model}
     models: list[Any] = [(model, "validation") for model in sorted({Error, TooMany, *bodies}, key=str)]
-    _, everything = models_json_schema(models, ref_template="#/components/schemas/{model}")
+    _, everything = models_json_schema(models, ref_template=examples.REFERENCE)
     definitions: dict[str, Any] = everything["$defs"]
     return definitions
 
 
-def _describe(rule: Rule, view: Callable[..., Any], operation: Operation) -> dict[str, Any]:
+def _describe(
+    rule: Rule, view: Callable[..., Any], operation: Operation, definitions: dict[str, Any]
+) -> dict[str, Any]:
     summary, _, description = (view.__doc__ or "").strip().partition("\n")
+    query = list(in_query(operation.query))
     described: dict[str, Any] = {
         "operationId": _name(rule),
         "summary": summary,
         "description": " ".join(description.split()),
         "tags": [rule.endpoint.split(".")[-2]],
         "parameters": [
-            *_path_parameters(operation.rule or rule.rule),
-            *_query_parameters(operation.query),
-            *_header_parameters(operation),
+            *in_path(operation.rule or rule.rule, operation.path),
+            *query,
+            *(IF_MATCH if operation.if_match else ()),
         ],
-        "responses": _responses(rule, operation),
     }
     if operation.public:
         described["security"] = []
     if operation.link:
         described["security"] = [{"bearer": []}, {"link": []}]
-    if operation.body:
-        described["requestBody"] = {"required": True, "content": _json(operation.body)}
-    if operation.form:
-        form = {"schema": {"$ref": f"#/components/schemas/{operation.form.__name__}"}}
-        described["requestBody"] = {"required": True, "content": {"multipart/form-data": form}}
+    example: dict[str, Any] = {}
+    if sent := operation.body or operation.form:
+        example = examples.of_request(definitions[sent.__name__], definitions)
+        kind = "application/json" if operation.body else "multipart/form-data"
+        content = {kind: {"schema": _reference(sent), "example": example}}
+        described["requestBody"] = {"required": True, "content": content}
+    asked = {parameter["name"]: example_of(parameter) for parameter in query}
+    failures = [*getattr(view, "library_fails", ()), *_failures(rule, operation, asked, example)]
+    found = responses(failures) | _more_failures(operation, definitions) | _successes(rule, operation, definitions)
+    described["responses"] = dict(sorted(found.items()))
     return described
 
 
@@ -162,68 +169,65 @@ def _name(rule: Rule) -> str:
     return f"direct_{view}" if blueprint.startswith("direct") else view
 
 
-def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
-    failures = set(operation.may_fail)
-    if operation.query or operation.body or operation.form:
-        failures.add(400)
+def _failures(rule: Rule, operation: Operation, asked: dict[str, Any], sent: dict[str, Any]) -> Iterator[Failure]:
+    """How it may fail beyond what its guards refuse; `asked` and `sent` are good queries and bodies."""
+    yield from operation.fails
+    if operation.query:
+        yield from examples.refused_queries(operation.query, asked)
+        yield from (ParentRequired, EditorRequired) if "active" in asked else ()
     if operation.body:
-        failures.add(413)
+        yield from examples.refused_bodies(operation.body, sent)
+        yield BodyTooLarge
+    if operation.reply is None:
+        yield from (PreconditionFailed("Precondition failed"), RangeNotSatisfiable(_SIZE))
+    elif operation.if_match or (_reads(rule) and not operation.public):
+        yield PreconditionFailed
     if not operation.public:
-        failures |= {401, 403, 503}
-    if rule.arguments:
-        failures.add(404)
-    if operation.if_match or ("GET" in (rule.methods or ()) and not operation.public):
-        failures.add(412)
-    responses = {str(code): {"description": _REASONS[code], "content": _json(Error)} for code in sorted(failures)}
+        yield Unavailable
+    yield LibraryError
+
+
+def _more_failures(operation: Operation, definitions: dict[str, Any]) -> dict[int, Any]:
+    """Those that say more than Error does."""
+    found = {}
     if operation.reply is None or not operation.public:
-        responses["429"] = {"description": _REASONS[429], "content": _json(TooMany)}
+        found[429] = too_many(examples.of_schema(definitions["TooMany"], definitions))
     if operation.failure:
         code, model = operation.failure
-        responses[str(code)] = {"description": _REASONS[code], "content": _json(model)}
-    answers = _json(operation.reply) if operation.reply else _FILE
+        found[code] = _answer(code, _json(model, definitions, which=1), ["X-Request-ID", "Retry-After"])
+    return found
+
+
+def _successes(rule: Rule, operation: Operation, definitions: dict[str, Any]) -> dict[int, Any]:
+    is_file, code = operation.reply is None, operation.status
+    tagged = is_file or operation.body is not None or (_reads(rule) and not operation.public)
+    names = ["X-Request-ID", *(["ETag"] if tagged else []), *(["Accept-Ranges"] if is_file else [])]
+    created = ["Location"] if code == 201 and operation.body else []
+    answers = _json(operation.reply, definitions) if operation.reply else _FILE
     if operation.csv:
-        answers["text/csv"] = {"schema": {"type": "string"}}
-    responses[str(operation.status)] = {"description": _REASONS[operation.status], "content": answers}
-    if operation.reply is None:
-        responses["206"] = {"description": _REASONS[206], "content": _FILE}
-    if "GET" in (rule.methods or ()) and (operation.reply is None or not operation.public):
-        responses["304"] = {"description": _REASONS[304]}
-    return dict(sorted(responses.items()))
+        answers["text/csv"] = {"schema": {"type": "string"}, "example": operation.csv}
+    dated = ["Last-Modified"] if is_file else []
+    found = {code: _answer(code, answers, [*names, *created, *dated])}
+    if is_file:
+        found[206] = _answer(206, _FILE, [*names, *dated, "Content-Range"])
+    if tagged and _reads(rule):
+        found[304] = _answer(304, {}, names)
+    return found
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+def _reads(rule: Rule) -> bool:
+    return "GET" in (rule.methods or ())
 
 
-def _path_parameters(rule: str) -> Iterator[dict[str, Any]]:
-    for variable in _VARIABLE.finditer(rule):
-        whole = variable["converter"] == "int"
-        schema = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1} if whole else {"type": "string"}
-        yield {"name": variable["name"], "in": "path", "required": True, "schema": schema}
+def _answer(code: int, content: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    described = {"description": REASONS[code], "headers": headers(*names)}
+    return described | ({"content": content} if content else {})
 
 
-def _query_parameters(query: type[BaseModel] | None) -> Iterator[dict[str, Any]]:
-    described = query.model_json_schema() if query else {"properties": {}}
-    for name, schema in described["properties"].items():
-        schema.pop("title", None)
-        yield {
-            "name": name,
-            "in": "query",
-            "required": name in described.get("required", ()),
-            "description": schema.pop("description", ""),
-            "schema": _without_null(schema),
-        }
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": examples.REFERENCE.format(model=model.__name__)}
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A query value is text: absent is not null."""
-    variants = [variant for variant in schema.pop("anyOf", []) if variant != {"type": "null"}]
-    if schema.get("default", "") is None:
-        schema.pop("default")
-    return schema | (variants[0] if variants else {})
-
-
-def _header_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
-    if operation.if_match:
-        text = "The item's ETag: answers 412 if somebody else has changed it since."
-        yield {"name": "If-Match", "in": "header", "description": text, "schema": {"type": "string"}}
+def _json(model: type[BaseModel], definitions: dict[str, Any], which: int = 0) -> dict[str, Any]:
+    example = examples.of_schema(definitions[model.__name__], definitions, which)
+    return {"application/json": {"schema": _reference(model), "example": example}}

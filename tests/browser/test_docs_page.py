@@ -14,6 +14,17 @@ def test_the_page_shows_every_route_and_stays_at_home(browser: Browser, home: st
     assert browser.complaints() == []
 
 
+def test_a_route_shows_an_example_of_its_answer_and_each_message_of_its_errors(browser: Browser, home: str) -> None:
+    browser.open(f"{home}/api/content/docs")
+    unfold = "document.querySelector('[id$=-get_item] button')"
+    assert browser.eventually(lambda: browser.run(f"return {unfold} !== null"))
+    browser.run(f"{unfold}.click()")
+    shown = "return document.querySelector('[id$=-get_item]').innerText"
+    for text in ('"title": "The Itsy Bitsy Spider"', "Token has expired", "Content not found", "WWW-Authenticate"):
+        assert browser.eventually(lambda text=text: text in browser.run(shown)), browser.run(shown)
+    assert browser.complaints() == []
+
+
 def test_a_route_unfolds_and_can_be_tried(browser: Browser, home: str) -> None:
     browser.open(f"{home}/api/content/docs")
     assert browser.eventually(lambda: browser.run("return document.querySelector('[id$=live] button') !== null"))

@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from library_server.extensions import db
+from tests.conftest import bearer
 
 DESCRIPTION, PAGE = "/api/content/openapi.json", "/api/content/docs"
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
@@ -29,6 +30,13 @@ CURRICULUM = {
     "multi-subject": {"subject": "math", "grade_level": "K", "unit_title": "Ten", "lesson_sequence": 1},
 }
 NOBODY = {}
+REFUSED = [
+    {"Authorization": "Basic x y"},
+    {"Authorization": "Bearer x"},
+    bearer(user_id=1, user_type="parent", exp=1),
+    bearer(user_id=1, user_type="nobody"),
+    bearer(user_id=999, user_type="parent"),
+]
 pytestmark = pytest.mark.parametrize("shape", ["guide"])
 
 
@@ -68,14 +76,13 @@ def test_the_description_is_for_anyone_under_both_slashes(client):
 
 
 def test_every_reference_leads_somewhere(description):
-    schemas = description["components"]["schemas"]
-    references = set(re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(description)))
+    references = set(re.findall(r"'\$ref': '#/components/(\w+)/([\w-]+)'", str(description)))
     assert references
-    assert references <= set(schemas)
+    assert all(name in description["components"][kind] for kind, name in references)
 
 
 def test_operations_have_names_of_their_own(description):
-    names = [operation["operationId"] for _, _, operation in _operations(description)]
+    names = [operation["operationId"] for _, _, operation in operations(description)]
     assert sorted(names) == sorted(set(names))
 
 
@@ -85,13 +92,13 @@ def test_no_two_paths_are_the_same_but_for_the_names_of_their_parameters(descrip
 
 
 def test_every_parameter_of_a_path_is_described(description):
-    for path, _, operation in _operations(description):
+    for path, _, operation in operations(description):
         told = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
         assert told == set(re.findall(r"\{(\w+)\}", path))
 
 
 def test_every_operation_says_what_it_does_and_how_it_may_end(description):
-    for path, method, operation in _operations(description):
+    for path, method, operation in operations(description):
         assert operation["summary"], (method, path)
         statuses = set(operation["responses"])
         assert any(status.startswith("2") for status in statuses)
@@ -108,7 +115,7 @@ def test_every_route_of_ours_is_described(app, description):
             continue
         path = re.sub(r"<(?:(\w+):)?\w+>", lambda variable: samples[variable[1] or ""], rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            assert _described_path(description, path, method), (method, rule.rule)
+            assert described_path(description, path, method), (method, rule.rule)
 
 
 def test_times_are_not_said_to_have_a_zone_which_they_lack(description):
@@ -127,7 +134,7 @@ def test_every_answer_keeps_to_the_description(app, description, as_parent, as_c
         headers = who | arguments.get("headers", {})
         with app.test_client().open(path, method=method, **arguments | {"headers": headers}) as response:
             assert (method, path, response.status_code) == (method, path, status), response.get_data()
-            template = _described_path(description, path, method)
+            template = described_path(description, path, method)
             assert template, f"{method} {path} is not described"
             _check(description, template, method, response)
         seen.add((template, method.lower(), status))
@@ -135,7 +142,7 @@ def test_every_answer_keeps_to_the_description(app, description, as_parent, as_c
     assert [key for key in keys if not key.startswith(OUR_KEYS)] == []
     assert [key for key in keys if redis.ttl(key) < 0 and not key.startswith("library:usage:")] == []
     assert {key.partition(":")[0] for key in keys} == {prefix.partition(":")[0] for prefix in OUR_KEYS}
-    for path, method, operation in _operations(description):
+    for path, method, operation in operations(description):
         ok = [status for status in operation["responses"] if status.startswith("2")]
         assert any((path, method, int(status)) in seen for status in ok), f"the tour misses {method} {path}"
 
@@ -145,7 +152,7 @@ def test_an_answer_without_postgresql_keeps_to_the_description_too(make_app, des
     for path in ("/content", "/content/1", "/content/subjects", "/health", "/api/content/health/ready"):
         response = app.test_client().get(path, headers=as_parent)
         assert (path, response.status_code) == (path, 503)
-        _check(description, _described_path(description, path, "GET"), "GET", response)
+        _check(description, described_path(description, path, "GET"), "GET", response)
 
 
 def test_what_is_made_up_from_the_description_is_answered_by_it(app, as_parent, make_item):
@@ -236,11 +243,15 @@ def _tour(parent, child):
         ("GET", "/content?page=0&limit=x", 400, child, {}),
         ("GET", "/content", 412, child, stale),
         ("GET", "/content", 401, NOBODY, {}),
+        *(("GET", "/content", 401, refused, {}) for refused in REFUSED),
         ("GET", "/content?active=all", 403, child, {}),
         ("POST", "/content", 201, parent, {"json": ITEM}),
         ("POST", "/content", 400, parent, {"json": {"content_type": 5}}),
         ("POST", "/content", 400, parent, {"json": ITEM | {"age_range": "x", "title": 5}}),
         ("POST", "/content", 400, parent, {"data": "no json", "content_type": "application/json"}),
+        ("POST", "/content", 400, parent, {"data": "{}"}),
+        ("POST", "/content", 400, parent, {"json": [1]}),
+        ("POST", "/content", 400, parent, {"json": ITEM | {"x": 1}}),
         ("POST", "/content", 401, NOBODY, {"json": ITEM}),
         ("POST", "/content", 403, child, {"json": ITEM}),
         ("POST", "/content", 413, parent, {"json": ITEM | {"title": "x" * 9_000_000}}),
@@ -361,6 +372,10 @@ def _tour(parent, child):
             ("POST", path, 201, parent, form(file=text(b"two"), **ITEM)),
             ("POST", path, 400, parent, form(title="no file")),
             ("POST", path, 400, parent, form(file=text(b"three"), content_type="story")),
+            ("POST", path, 400, parent, form(file=(io.BytesIO(b"four"), "program.exe"))),
+            ("POST", path, 400, parent, form(file=(io.BytesIO(b"five"), "song.mp3"))),
+            ("POST", path, 400, parent, form(file=text(b"six"), **ITEM, skill_objectives="[")),
+            ("POST", path, 400, parent, {"data": "broken", "content_type": "multipart/form-data"}),
             ("POST", path, 401, NOBODY, form(file=text(b"four"))),
             ("POST", path, 403, child, form(file=text(b"five"))),
         ]
@@ -368,13 +383,14 @@ def _tour(parent, child):
         yield from [("GET", f"{prefix}/health{end}", 200, NOBODY, {}) for end in ("", "/live", "/ready")]
 
 
-def _operations(description):
+def operations(description):
+    """Path, method and what is told of each route."""
     for path, item in description["paths"].items():
         for method in METHODS & set(item):
             yield path, method, item[method]
 
 
-def _described_path(description, address, method):
+def described_path(description, address, method):
     """The description's path that an address belongs to, the most concrete one; None where there is none."""
     found = [
         path
@@ -385,12 +401,24 @@ def _described_path(description, address, method):
     return min(found, key=lambda path: path.count("{"), default=None)
 
 
+def responses_of(description, operation):
+    """What is told of each status, references followed."""
+    shared = description["components"]["responses"]
+    return {
+        status: shared[told["$ref"].rpartition("/")[2]] if "$ref" in told else told
+        for status, told in operation["responses"].items()
+    }
+
+
 def _check(description, path, method, response):
-    """Holds an answer against the description: its status, its type, and every name and value of its body."""
-    told = description["paths"][path][method.lower()]["responses"]
+    """Holds an answer against the description: its status, headers and type, and every name and value of its body."""
+    responses = responses_of(description, description["paths"][path][method.lower()])
     status = str(response.status_code)
-    assert status in told, f"{method} {path} does not say that it may answer {status}"
-    kinds = told[status].get("content", {})
+    assert status in responses, f"{method} {path} does not say that it may answer {status}"
+    told, borne = set(responses[status]["headers"]), set(response.headers.keys())
+    assert told - {"ETag"} <= borne
+    assert borne & {"ETag", "Location", "Retry-After", "WWW-Authenticate", "Content-Range"} <= told
+    kinds = responses[status].get("content", {})
     if not kinds:
         assert response.get_data() == b""
     elif response.mimetype == "text/csv":
@@ -399,6 +427,16 @@ def _check(description, path, method, response):
         assert response.mimetype == "application/json"
         schema = {**kinds["application/json"]["schema"], "components": description["components"]}
         Draft202012Validator(schema).validate(response.get_json())
+        if "examples" in kinds["application/json"]:
+            _check_message(response.get_json(), kinds["application/json"]["examples"])
+
+
+def _check_message(answer, examples):
+    """The message is one of the examples; where it is made of input, it begins as one or tells fields as one does."""
+    alike = [example["value"] for name, example in examples.items() if name == answer["message"].partition(":")[0]]
+    by_field = [example["value"] for example in examples.values() if "errors" in example["value"]]
+    assert alike or ("errors" in answer and by_field), (answer["message"], list(examples))
+    assert all(set(example) == set(answer) for example in alike)
 
 
 class _Addresses(HTMLParser):
