@@ -1,7 +1,7 @@
 """The plain reference: the way such a service is usually written, on the same data.
 
-Each request decodes the token and asks the database for the user; each answer is a query or two and `jsonify`; a child's
-reading is counted by an UPDATE.
+Each request decodes the token and asks the database for the user; each answer is a query or two and `jsonify`; what a
+child reads is counted by an UPDATE.
 """
 
 import os

@@ -2,6 +2,7 @@
 
 from library_server.accounts.guards import current_actor, require_user_within
 from library_server.search import queries, replies, schemas, suggestions
+from library_server.search.errors import SearchTookTooLong
 from library_server.web.blueprints import LibraryBlueprint
 from library_server.web.caching import cached, query_key
 from library_server.web.inputs import load_query
@@ -13,7 +14,7 @@ bp = LibraryBlueprint("search", __name__)
 
 
 @bp.get("/content/search")
-@document(replies.SearchReply, query=schemas.SearchQuery)
+@document(replies.SearchReply, query=schemas.SearchQuery, fails=(SearchTookTooLong,))
 @require_user_within("search")
 @cached(query_key(schemas.SearchQuery))
 @may_lag
@@ -41,7 +42,7 @@ bp.add_url_rule("/api/content/search", "search_items_api", search_items)
 
 
 @bp.get("/content/suggest")
-@document(replies.Suggestions, query=schemas.SuggestQuery)
+@document(replies.Suggestions, query=schemas.SuggestQuery, fails=(SearchTookTooLong,))
 @require_user_within("search")
 @cached(query_key(schemas.SuggestQuery))
 @may_lag

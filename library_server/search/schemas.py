@@ -16,13 +16,15 @@ Words = Annotated[str, StringConstraints(max_length=200), STORABLE]
 class SearchQuery(ListQuery):
     """The query of a search: words, and a list's filters and window."""
 
-    q: Words = Field(description='Words, "exact phrases", -without, or; the last word may be unfinished.')
+    q: Words = Field(
+        description='Words, "exact phrases", -without, or; the last word may be unfinished.', examples=["itsy spider"]
+    )
 
 
 class SuggestQuery(BaseModel):
     """The query of suggestions."""
 
-    q: Words = Field(description="The beginning of a title, or of a word in it.")
+    q: Words = Field(description="The beginning of a title, or of a word in it.", examples=["itsy"])
 
 
 def dump_found(found: Found) -> list[dict[str, Any]]:

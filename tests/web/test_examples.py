@@ -45,6 +45,7 @@ def test_every_body_has_examples_that_keep_to_its_schema(description):
             for example in examples:
                 schema = {**kind["schema"], "components": description["components"]}
                 Draft202012Validator(schema).validate(example)
+                assert "'…'" not in str(example), f"a field of {method} {path} has no example of its own"
 
 
 def test_every_parameter_has_an_example_that_keeps_to_its_schema(description):
