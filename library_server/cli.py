@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 from flask.cli import AppGroup
@@ -15,12 +16,15 @@ from library_server.config import current_config
 from library_server.curriculum.importing import TABLES as CURRICULUM
 from library_server.files import sweep as sweeping
 from library_server.operations import schema_report
+from library_server.operations.doctor import visits
+from library_server.operations.doctor.examination import examine
 from library_server.operations.schema_report import Level
 from library_server.shared.gate import RedisAway
 from library_server.usage.flushing import flush
 from library_server.web import links
 
 SHOWN = 100
+LEVELS = {Level.FINE: "ok", Level.DEGRADED: "warning", Level.UNUSABLE: "error"}
 TABLES = {"items": importing.ITEMS} | CURRICULUM
 
 library = AppGroup("library", help="Look after the library.")
@@ -54,6 +58,31 @@ def check_schema() -> None:
         click.echo(f"{finding.level.name.lower():9} {finding.table}: {finding.sentence}")
     worst = max(finding.level for finding in findings)
     click.echo(f"Altogether: {worst.name.lower()}.")
+    sys.exit(worst)
+
+
+@library.command("doctor")
+@click.argument("url")
+@click.option(
+    "--token", help="A token that the backend made, to be checked; other users of this machine may see it here."
+)
+@click.option("--token-file", type=click.File(), help="The same from a file; - is standard input.")
+@click.option(
+    "--replicas", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many servers there are."
+)
+def doctor(url: str, token: str | None, token_file: TextIO | None, replicas: int) -> None:
+    """Say what is wrong with the installation at URL, and how to mend it (docs/operating.md). Run it with the server's
+    settings, as its user. It changes nothing. Exit status: 0 fine, 1 warnings, 2 errors.
+    """
+    if token_file is not None:
+        token = token_file.read(100_000)
+    worst = Level.FINE
+    try:
+        for finding in examine(url, token, replicas):
+            click.echo(f"{LEVELS[finding.level]:7}  {finding.table}: {finding.sentence}")
+            worst = max(worst, finding.level)
+    except visits.NoAddress as error:
+        raise click.UsageError(str(error)) from None
     sys.exit(worst)
 
 

@@ -16,7 +16,7 @@ _ID_DIGITS = 18  # more would not be a number of any database
 _SPELLINGS_OF_ID = ("user_id", "id", "sub")
 _SPELLINGS_OF_KIND = ("user_type", "type")
 # The claims' types and times are ours to judge, because PyJWT's messages are not the contract's.
-_SIGNATURE_ONLY: Any = {
+SIGNATURE_ONLY: Any = {
     "verify_exp": False,
     "verify_nbf": False,
     "verify_iat": False,
@@ -53,7 +53,7 @@ def verify(token: str, secret: str) -> Claims:
     if not _is_canonical(token):
         raise errors.TokenInvalid
     try:
-        payload = jwt.decode(token, secret, algorithms=["HS256"], options=_SIGNATURE_ONLY)
+        payload = jwt.decode(token, secret, algorithms=["HS256"], options=SIGNATURE_ONLY)
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         raise errors.TokenInvalid from None
     _check_times(payload, time.time())

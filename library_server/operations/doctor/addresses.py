@@ -1,0 +1,147 @@
+"""Whether the server sees the addresses of those who ask, or a proxy's: for whom it counts our refused sign-ins.
+
+Nothing in an answer tells that, and nothing should. The counters are in Redis, which the settings name.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_address, ip_network
+from itertools import islice
+from typing import Any
+
+from limits import parse_many
+
+from library_server.config import current_config
+from library_server.operations.doctor.findings import fail, fine, warn
+from library_server.operations.doctor.visits import Address
+from library_server.operations.schema_report import Finding
+from library_server.shared.redis import redis
+
+NAME = "client addresses"
+TIMES = 3  # that we are refused, so that others' refusals are not taken for ours
+SCANNED, PAGE = 20_000, 1000
+LARGEST_NETWORK = 256
+PRETENDED = "192.0.2.{}"  # of TEST-NET-1 (RFC 5737): nobody has it
+MEND = (
+    "in nginx `proxy_set_header X-Real-IP $remote_addr;` where it passes requests on (deploy/nginx/proxy.conf), "
+    "and for the server TRUSTED_PROXIES=<nginx's address or network>."
+)
+
+Counter = tuple[int, int, int]  # the window's number, what the one before counted, what this one has
+
+
+def seen_as(address: Address, straight: bool) -> Iterator[Finding]:
+    """For whom the server counts our refusals. `straight`: no proxy stands between."""
+    own, peer = address.ends()
+    if own == peer and sys.platform == "linux" and ip_address(own).version == 4:
+        own = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(2, 254)}"  # noqa: S311 (no secret)
+        address = address.asked_from(own)  # all of 127/8 is this machine, so it can be told from the proxy on it
+    pretended = PRETENDED.format(random.randint(1, 254))  # noqa: S311
+    if own == peer:
+        yield fine(NAME, "cannot be told from this machine; ask from another one.")
+        return
+    counted = _counted_for(address, {own, peer, pretended, *_proxies()}, {})
+    if own in counted:
+        yield fine(NAME, "the server sees the address of who asks.")
+        if not straight and pretended in _counted_for(address, {pretended}, {"X-Real-IP": pretended}):
+            told = "but believes whoever pretends to have another: limits can be got round."
+            yield fail(NAME, told, MEND)
+    elif straight:
+        yield _counts_elsewhere(counted)
+    elif pretended in _counted_for(address, {pretended}, {"X-Real-IP": pretended}):
+        told = "the proxy does not tell them, but passes on what anybody pretends; all others share one limit."
+        yield fail(NAME, told, MEND)
+    else:
+        yield _judged(counted)
+
+
+def _proxies() -> Iterator[str]:
+    """Loopback, and what TRUSTED_PROXIES names, as far as that can be counted."""
+    yield from ("127.0.0.1", "::1")
+    for entry in current_config().trusted_proxies:
+        network = ip_network(entry)
+        if network.num_addresses <= LARGEST_NETWORK:
+            yield from map(str, network)
+
+
+def _judged(counted: set[str]) -> Finding:
+    if not counted:
+        return _counts_elsewhere(counted)
+    if any(not ip_address(found).is_global for found in counted):
+        told = "the server sees the proxy's instead: everybody shares one limit of failed sign-ins and of files."
+        return fail(NAME, told, MEND)
+    return fine(NAME, "the server sees a public address, as ours is seen from outside.")
+
+
+def _counts_elsewhere(counted: set[str]) -> Finding:
+    if counted:
+        return fine(NAME, "the server sees another address of ours than we do, as behind a NAT.")
+    told = "our refused sign-ins are not counted in the Redis of our REDIS_URL."
+    mend = "give the server and this command the same REDIS_URL, with the same database number; is Redis up?"
+    return warn(NAME, told, mend)
+
+
+def _counted_for(address: Address, candidates: set[str], headers: dict[str, str]) -> set[str]:
+    """Whose counters rise by our refusals: those of `candidates`, else those that a short scan finds."""
+    before = _read(candidates | _some_counted())
+    for _ in range(TIMES):
+        address.ask("/content/subjects", headers)
+    after = _read(candidates)
+    risen = _risen(before, after)
+    return risen or _risen(before, _read(_some_counted()))
+
+
+def _risen(before: dict[str, Counter], after: dict[str, Counter]) -> set[str]:
+    return {who for who, counter in after.items() if _rise(before.get(who, (0, 0, 0)), counter) >= TIMES}
+
+
+def _rise(before: Counter, after: Counter) -> int:
+    if after[0] == before[0]:
+        return after[2] - before[2]
+    if after[0] == before[0] + 1:
+        return after[1] - before[2] + after[2]
+    return after[2]
+
+
+def _read(addresses: set[str]) -> dict[str, Counter]:
+    batch, limit = redis.batch(), _limit()
+    asked = {
+        who: batch.add("HMGET", f"rate_limit:ip-{who}:anonymous:{limit}", "window", "before", "count")
+        for who in addresses
+    }
+    return {who: tuple(int(value or 0) for value in reply.get()) for who, reply in asked.items()}  # type: ignore[misc]
+
+
+def _some_counted() -> set[str]:
+    """The addresses of counters among the first SCANNED keys or so."""
+    begin, end = "rate_limit:ip-", f":anonymous:{_limit()}"
+    pattern = begin + "*" + end
+    found: set[str] = set()
+    cursor = 0
+    for _ in range(SCANNED // PAGE):
+        cursor, keys = redis.ask(partial(_page, cursor, pattern))
+        found |= {key.decode(errors="replace")[len(begin) : -len(end)] for key in keys}
+        if not cursor:
+            break
+    return {who for who in islice(found, LARGEST_NETWORK) if _is_address(who)}
+
+
+def _page(cursor: int, pattern: str, client: Any) -> tuple[int, list[bytes]]:
+    page: tuple[int, list[bytes]] = client.scan(cursor, match=pattern, count=PAGE)
+    return page
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _limit() -> str:
+    """As keys name the first of RATE_LIMIT_ANONYMOUS's limits."""
+    first = parse_many(current_config().rate_limit_anonymous)[0]
+    return first.key_for("").removeprefix(f"{first.namespace}/").lstrip("/")

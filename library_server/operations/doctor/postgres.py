@@ -1,0 +1,69 @@
+"""What PostgreSQL says: whether it answers, its clock, its tables, and whether it has connections for everybody."""
+
+import time
+from collections.abc import Iterator
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from library_server.config import current_config
+from library_server.extensions import db
+from library_server.lib.outlines import kind
+from library_server.operations import schema_report
+from library_server.operations.doctor.findings import fail, fine, warn
+from library_server.operations.doctor.signing_in import compare
+from library_server.operations.schema_report import Finding, Level
+from library_server.operations.serving import sized_workers
+
+BESIDE_THREADS = 3  # housekeeping, and two checks of health
+
+_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
+_CONNECTIONS = text("""
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+       count(*) FILTER (WHERE application_name = 'library-server' AND pid <> pg_backend_pid()),
+       count(*) FILTER (WHERE application_name IS DISTINCT FROM 'library-server')
+FROM pg_stat_activity WHERE backend_type = 'client backend'
+""")
+
+
+def answers() -> Iterator[Finding]:
+    """Whether it answers, and when it thinks it is."""
+    try:
+        started = time.time()
+        theirs = float(db.session.scalar(_CLOCK))
+        ended = time.time()
+    except DBAPIError as error:
+        told = f"does not answer ({kind(error.orig or error)})."
+        yield fail("PostgreSQL", told, "check DATABASE_URL, that PostgreSQL runs, its pg_hba.conf and firewalls.")
+        return
+    yield fine("PostgreSQL", "answers.")
+    yield compare("clock of PostgreSQL", theirs, (started + ended) / 2)
+
+
+def schema() -> Iterator[Finding]:
+    """What `flask library check-schema` says, of what is not well."""
+    findings = schema_report.report()
+    bad = [finding for finding in findings if finding.level != Level.FINE]
+    yield from (Finding(f"table {finding.table}", *finding[1:]) for finding in bad)
+    if not bad:
+        yield fine("tables", f"migrated to the newest version; all {len(findings)} checks of check-schema are fine.")
+
+
+def connections(replicas: int) -> Iterator[Finding]:
+    """Whether there are as many as `replicas` servers may come to hold, beside those of others."""
+    config, name = current_config(), "connections"
+    workers = config.workers or sized_workers()
+    each = min(config.database_pool_size + config.database_max_overflow, config.threads + BESIDE_THREADS)
+    wanted = replicas * workers * each
+    usable, ours, others = db.session.execute(_CONNECTIONS).one()
+    told = (
+        f"PostgreSQL has {usable}; the library may come to hold {wanted} ({replicas} × {workers} workers × {each}), "
+        f"holds {ours} now, the backend and others {others}"
+    )
+    mend = "lower WORKERS or THREADS, raise max_connections, or take PgBouncer (docs/scaling.md)."
+    if wanted > usable:
+        yield fail(name, f"{told}: too few even for us alone.", mend)
+    elif wanted + others > usable:
+        yield warn(name, f"{told}: too few for all.", mend)
+    else:
+        yield fine(name, f"{told}.")
