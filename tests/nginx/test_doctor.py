@@ -81,8 +81,8 @@ def test_a_clock_that_is_off(
     with proxy(plain.port, change) as url:
         found, said = examine(url)
     assert told in said[check]
-    # This proxy does not tell whom it asks for, which is another trouble.
-    assert set(troubles(said)) <= {check, "error client addresses", "warning uploads"}
+    # This proxy does not tell whom it asks for, and takes no uploads, which are other troubles.
+    assert set(troubles(said)) <= {check, "error client addresses", "error uploads"}
     assert found >= status
 
 

@@ -35,26 +35,26 @@ Counter = tuple[int, int, int]  # the window's number, what the one before count
 def seen_as(address: Address, straight: bool) -> Iterator[Finding]:
     """For whom the server counts our refusals. `straight`: no proxy stands between."""
     own, peer = address.ends()
-    if own == peer and sys.platform == "linux" and ip_address(own).version == 4:
+    if own == peer and ip_address(own).is_loopback:
+        if sys.platform != "linux" or ip_address(own).version != 4:
+            yield fine(NAME, "cannot be told from this machine; ask from another one.")
+            return
+        # All of 127/8 is this machine, so another of it can be told from the proxy on it.
         own = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(2, 254)}"  # noqa: S311 (no secret)
-        address = address.asked_from(own)  # all of 127/8 is this machine, so it can be told from the proxy on it
-    pretended = PRETENDED.format(random.randint(1, 254))  # noqa: S311
-    if own == peer:
-        yield fine(NAME, "cannot be told from this machine; ask from another one.")
+        address = address.asked_from(own)
+    proxies = {peer, *_proxies()}
+    counted = _counted_for(address, {own, *proxies}, {})
+    if straight:
+        yield fine(NAME, "the server sees the address of who asks.") if own in counted else _counts_elsewhere(counted)
         return
-    counted = _counted_for(address, {own, peer, pretended, *_proxies()}, {})
-    if own in counted:
-        yield fine(NAME, "the server sees the address of who asks.")
-        if not straight and pretended in _counted_for(address, {pretended}, {"X-Real-IP": pretended}):
-            told = "but believes whoever pretends to have another: limits can be got round."
-            yield fail(NAME, told, MEND)
-    elif straight:
-        yield _counts_elsewhere(counted)
-    elif pretended in _counted_for(address, {pretended}, {"X-Real-IP": pretended}):
-        told = "the proxy does not tell them, but passes on what anybody pretends; all others share one limit."
+    pretended = PRETENDED.format(random.randint(1, 254))  # noqa: S311 (no secret)
+    if pretended in _counted_for(address, {pretended}, {"X-Real-IP": pretended}):
+        told = "the proxy does not tell them, but passes on what anybody pretends: limits can be got round."
         yield fail(NAME, told, MEND)
+    elif own in counted:
+        yield fine(NAME, "the server sees the address of who asks.")
     else:
-        yield _judged(counted)
+        yield _judged(counted, proxies)
 
 
 def _proxies() -> Iterator[str]:
@@ -66,16 +66,20 @@ def _proxies() -> Iterator[str]:
             yield from map(str, network)
 
 
-def _judged(counted: set[str]) -> Finding:
-    if not counted:
+def _judged(counted: dict[str, int], proxies: set[str]) -> Finding:
+    ours = {who for who, rise in counted.items() if rise >= TIMES}
+    if not ours:
         return _counts_elsewhere(counted)
-    if any(not ip_address(found).is_global for found in counted):
+    if ours & proxies:
         told = "the server sees the proxy's instead: everybody shares one limit of failed sign-ins and of files."
         return fail(NAME, told, MEND)
+    if any(not ip_address(found).is_global for found in ours):
+        told = "the server sees one of a private network, and not ours: a proxy's, unless a NAT is between."
+        return warn(NAME, told, MEND)
     return fine(NAME, "the server sees a public address, as ours is seen from outside.")
 
 
-def _counts_elsewhere(counted: set[str]) -> Finding:
+def _counts_elsewhere(counted: dict[str, int]) -> Finding:
     if counted:
         return fine(NAME, "the server sees another address of ours than we do, as behind a NAT.")
     told = "our refused sign-ins are not counted in the Redis of our REDIS_URL."
@@ -83,18 +87,17 @@ def _counts_elsewhere(counted: set[str]) -> Finding:
     return warn(NAME, told, mend)
 
 
-def _counted_for(address: Address, candidates: set[str], headers: dict[str, str]) -> set[str]:
-    """Whose counters rise by our refusals: those of `candidates`, else those that a short scan finds."""
+def _counted_for(address: Address, candidates: set[str], headers: dict[str, str]) -> dict[str, int]:
+    """By how much each counter rises by our refusals: those of `candidates`, else those that a short scan finds."""
     before = _read(candidates | _some_counted())
     for _ in range(TIMES):
         address.ask("/content/subjects", headers)
-    after = _read(candidates)
-    risen = _risen(before, after)
-    return risen or _risen(before, _read(_some_counted()))
+    return _risen(before, _read(candidates)) or _risen(before, _read(_some_counted()))
 
 
-def _risen(before: dict[str, Counter], after: dict[str, Counter]) -> set[str]:
-    return {who for who, counter in after.items() if _rise(before.get(who, (0, 0, 0)), counter) >= TIMES}
+def _risen(before: dict[str, Counter], after: dict[str, Counter]) -> dict[str, int]:
+    rises = {who: _rise(before.get(who, (0, 0, 0)), counter) for who, counter in after.items()}
+    return {who: rise for who, rise in rises.items() if rise}
 
 
 def _rise(before: Counter, after: Counter) -> int:

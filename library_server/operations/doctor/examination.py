@@ -22,37 +22,36 @@ def examine(url: str, token: str | None = None, replicas: int = 1) -> Iterator[F
     """Every finding, as it is made. `token`: one that the backend made. Raises NoAddress."""
     address, found, health = answering.reach(Address.of(url))
     yield from found
-    for name, check in _at_the_url(address, health):
+    checks = [
+        *(_of_the_answer(address, health) if health else ()),
+        ("PostgreSQL", postgres.answers),
+        ("Redis", shared_redis.answers),
+        *(_at_the_url(address, health.by_gunicorn) if health else ()),
+        *((("given token", partial(signing_in.given_token, token)),) if token is not None else ()),
+        ("tables", postgres.schema),
+        ("connections", partial(postgres.connections, replicas)),
+        ("memory of Redis", shared_redis.memory),
+        ("keys of Redis", shared_redis.keys),
+        ("folders", folders.usable),
+        ("files and items", folders.matching),
+    ]
+    for name, check in checks:
         yield from findings_of(name, check)
     if health is None:
-        yield fine("server", "not asked any more; what follows is about what the settings name.")
-    for name, check in _behind_it(token, replicas):
-        yield from findings_of(name, check)
+        yield fine("server", "not asked any more, as it could not be reached.")
 
 
-def _at_the_url(address: Address, health: Answer | None) -> Iterator[tuple[str, Check]]:
-    if health is None:
-        return
-    straight = health.by_gunicorn
+def _of_the_answer(address: Address, health: Answer) -> Iterator[tuple[str, Check]]:
     yield "health", partial(answering.health, health)
+    yield "clock at the URL", partial(signing_in.date, health)
     if address.secure:
         yield "certificate", partial(answering.certificate, address)
-    yield "clock at the URL", partial(signing_in.date, health)
+
+
+def _at_the_url(address: Address, straight: bool) -> Iterator[tuple[str, Check]]:
+    """`straight`: no proxy stands between."""
     yield "secret", partial(signing_in.secret, address)
     yield "client addresses", partial(addresses.seen_as, address, straight)
     yield "uploads", partial(uploading.announced, address)
     yield "content files", partial(serving_files.content, address, straight)
     yield "asset files", partial(serving_files.assets, address, straight)
-
-
-def _behind_it(token: str | None, replicas: int) -> Iterator[tuple[str, Check]]:
-    if token is not None:
-        yield "given token", partial(signing_in.given_token, token)
-    yield "PostgreSQL", postgres.answers
-    yield "tables", postgres.schema
-    yield "connections", partial(postgres.connections, replicas)
-    yield "Redis", shared_redis.answers
-    yield "memory of Redis", shared_redis.memory
-    yield "keys of Redis", shared_redis.keys
-    yield "folders", folders.usable
-    yield "files and items", folders.matching

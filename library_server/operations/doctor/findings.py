@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 
 from flask import current_app
 from sqlalchemy.exc import DBAPIError
@@ -10,7 +11,7 @@ from library_server.lib.outlines import kind
 from library_server.operations.schema_report import Finding, Level
 from library_server.shared.redis import RedisAway
 
-LONGEST_SECONDS = 15.0  # for one check; most take milliseconds
+LONGEST_SECONDS = 10.0  # for one check; most take milliseconds
 
 Check = Callable[[], Iterator[Finding]]
 
@@ -43,6 +44,9 @@ def findings_of(name: str, check: Check) -> list[Finding]:
             found.append(_lost(name, "PostgreSQL", kind(error.orig or error)))
         except RedisAway:
             found.append(_lost(name, "Redis", "no answer within 60 ms"))
+        except (OSError, HTTPException) as error:
+            told = f"no proper answer ({kind(error)})."
+            found.append(fail(name, told, "look at the logs of proxy and server, then ask the doctor again."))
         except Exception as error:
             told = f"this could not be checked ({kind(error)})."
             found.append(warn(name, told, "try again; if it stays, this is a mistake of the doctor."))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from library_server.usage.flushing import BATCH
 FULL = 0.9  # of its memory
 PREFIXES = {"content_cache:": b"string", "search_cache:": b"string", "rate_limit:": b"hash", "library:": None}
 LIVE_ON = {COUNTS.encode(), BATCH.encode()}
+TRIES, PAUSE_SECONDS = 3, 0.3
 PAGES, PAGE, SAMPLE = 5, 1000, 200  # of the scan for each prefix, and the keys looked at
 
 
@@ -24,8 +26,7 @@ def answers() -> Iterator[Finding]:
     """Whether it answers, can be used, and when it thinks it is."""
     name = "Redis"
     try:
-        seconds, micros = redis.ask(lambda client: client.time())
-        now = time.time()
+        seconds, micros, now = _time()
         told = _info("server") | _info("replication")
     except RedisAway:
         mend = "check REDIS_URL, that Redis runs, its password and firewalls (docs/redis.md)."
@@ -38,6 +39,17 @@ def answers() -> Iterator[Finding]:
     else:
         yield fine(name, "answers.")
     yield compare("clock of Redis", seconds + micros / 1e6, now)
+
+
+def _time() -> tuple[int, int, float]:
+    """Redis's seconds and microseconds, and ours; of three tries, as one may be late by chance. Raises RedisAway."""
+    for _ in range(TRIES - 1):
+        with suppress(RedisAway):
+            redis.ask(lambda client: client.ping())
+            break
+        time.sleep(PAUSE_SECONDS)
+    seconds, micros = redis.ask(lambda client: client.time())
+    return seconds, micros, time.time()
 
 
 def memory() -> Iterator[Finding]:

@@ -58,12 +58,10 @@ def _refused(answer: Answer) -> Finding:
         return fail(
             "secret", told, "let the proxy pass it on (no `proxy_set_header Authorization`, no auth of its own)."
         )
-    if answer.message == errors.TokenExpired.message:
-        return fail("secret", "the server's clock is more than a day ahead of ours.", CLOCK_MEND)
     if answer.status == 429:
         return warn("secret", "too many sign-ins have failed from here (429).", "wait a minute.")
-    told = f"the server could not say whether it accepts a token ({answer.status})."
-    return warn("secret", told, "mend what its health says, then ask again.")
+    told = f"the server does not say whether it accepts our token ({answer.status} {answer.message[:60]})."
+    return warn("secret", told, "mend what its health and its clock say, then ask again.")
 
 
 def given_token(token: str) -> Iterator[Finding]:
