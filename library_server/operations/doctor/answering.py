@@ -19,6 +19,7 @@ ROUTING = "nginx must send ^/(content|assets|api/content) to the Library Server,
 
 _UNHEALTHY = {
     "database": ("PostgreSQL does not answer it", "check DATABASE_URL, and that PostgreSQL runs and lets it in."),
+    "replica": ("the replica of PostgreSQL does not answer it", "check DATABASE_READ_URL; the primary answers now."),
     "redis": ("Redis does not answer it", "check REDIS_URL, and that Redis runs; until then all is slower."),
     "content": ("it cannot write its content folder", "give its user CONTENT_STORAGE_PATH, and look at the disk."),
     "uploads": ("it cannot write its uploads folder", "give its user UPLOADS_STORAGE_PATH, and look at the disk."),

@@ -25,6 +25,7 @@ def examine(url: str, token: str | None = None, replicas: int = 1) -> Iterator[F
     checks = [
         *(_of_the_answer(address, health) if health else ()),
         ("PostgreSQL", postgres.answers),
+        ("read replica", postgres.replica),
         ("Redis", shared_redis.answers),
         *(_at_the_url(address, health.by_gunicorn) if health else ()),
         *((("given token", partial(signing_in.given_token, token)),) if token is not None else ()),

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from library_server.config import current_config
-from library_server.extensions import db
+from library_server.extensions import REPLICA, db
 from library_server.lib.outlines import kind
 from library_server.operations import schema_report
 from library_server.operations.doctor.findings import fail, fine, warn
@@ -15,9 +15,13 @@ from library_server.operations.doctor.signing_in import compare
 from library_server.operations.schema_report import Finding, Level
 from library_server.operations.serving import sized_workers
 
+LATE_SECONDS, POLL_SECONDS = 3.0, 0.1
 BESIDE_THREADS = 3  # housekeeping, and two checks of health
 
 _CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
+_FOLLOWS = text("SELECT pg_is_in_recovery()")
+_WRITTEN = text("SELECT CAST(pg_current_wal_lsn() AS text)")
+_REPLAYED = text("SELECT pg_last_wal_replay_lsn() >= CAST(:written AS pg_lsn)")
 _CONNECTIONS = text("""
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
        count(*) FILTER (WHERE application_name = 'library-server' AND pid <> pg_backend_pid()),
@@ -38,6 +42,32 @@ def answers() -> Iterator[Finding]:
         return
     yield fine("PostgreSQL", "answers.")
     yield compare("clock of PostgreSQL", theirs, (started + ended) / 2)
+
+
+def replica() -> Iterator[Finding]:
+    """Whether DATABASE_READ_URL, if there is one, follows the primary."""
+    if not current_config().database_read_url:
+        return
+    name = "read replica"
+    try:
+        with db.engine.connect() as primary, db.engines[REPLICA].connect() as follower:
+            if not follower.scalar(_FOLLOWS):
+                yield warn(name, "DATABASE_READ_URL names no replica.", "name one, or leave it empty.")
+                return
+            written, started = primary.scalar(_WRITTEN), time.monotonic()
+            while not follower.scalar(_REPLAYED, {"written": written}):
+                if time.monotonic() - started > LATE_SECONDS:
+                    told = f"is more than {LATE_SECONDS:.0f} s late: children see yesterday's library."
+                    yield fail(
+                        name, told, "look at pg_stat_replication on the primary, or leave DATABASE_READ_URL empty."
+                    )
+                    return
+                time.sleep(POLL_SECONDS)
+    except DBAPIError as error:
+        told = f"it, or the primary, does not answer ({kind(error.orig or error)})."
+        yield warn(name, told, "check DATABASE_READ_URL; until then the primary answers.")
+    else:
+        yield fine(name, "follows the primary.")
 
 
 def schema() -> Iterator[Finding]:
