@@ -1,4 +1,4 @@
-"""`flask library doctor` with a real replica of PostgreSQL: one that follows, one that stands still, one that is none."""
+"""`flask library doctor` with a real replica of PostgreSQL that follows, stands still, or is none."""
 
 from collections.abc import Callable
 from typing import Any

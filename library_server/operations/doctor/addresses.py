@@ -83,7 +83,7 @@ def _counts_elsewhere(counted: dict[str, int]) -> Finding:
     if counted:
         return fine(NAME, "the server sees another address of ours than we do, as behind a NAT.")
     told = "our refused sign-ins are not counted in the Redis of our REDIS_URL."
-    mend = "give the server and this command the same REDIS_URL, with the same database number; is Redis up?"
+    mend = "give the server and this command the same REDIS_URL and RATE_LIMIT_ANONYMOUS; look whether Redis is up."
     return warn(NAME, told, mend)
 
 

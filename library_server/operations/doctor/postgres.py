@@ -57,10 +57,9 @@ def replica() -> Iterator[Finding]:
             written, started = primary.scalar(_WRITTEN), time.monotonic()
             while not follower.scalar(_REPLAYED, {"written": written}):
                 if time.monotonic() - started > LATE_SECONDS:
-                    told = f"is more than {LATE_SECONDS:.0f} s late: children see yesterday's library."
-                    yield fail(
-                        name, told, "look at pg_stat_replication on the primary, or leave DATABASE_READ_URL empty."
-                    )
+                    told = f"is more than {LATE_SECONDS:.0f} s late: children see an old library."
+                    mend = "look at pg_stat_replication on the primary; until then leave DATABASE_READ_URL empty."
+                    yield fail(name, told, mend)
                     return
                 time.sleep(POLL_SECONDS)
     except DBAPIError as error:
