@@ -66,7 +66,7 @@ def check_schema() -> None:
 @click.option(
     "--token", help="A token that the backend made, to be checked; other users of this machine may see it here."
 )
-@click.option("--token-file", type=click.File(), help="The same from a file; - is standard input.")
+@click.option("--token-file", type=click.File(errors="replace"), help="The same from a file; - is standard input.")
 @click.option(
     "--replicas", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many servers there are."
 )

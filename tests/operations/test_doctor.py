@@ -52,12 +52,12 @@ def examine(
     own = {f"{name.upper()}_STORAGE_PATH": str(folder / name) for name in ("content", "assets", "uploads")}
     apps = []
 
-    def run_command(url: str, *options: str, given: str = "", **settings: object) -> tuple[int, dict[str, str]]:
+    def run_command(url: str, *options: str, given: bytes = b"", **settings: object) -> tuple[int, dict[str, str]]:
         settings = {"DATABASE_URL": database_url, "CACHE_TTL": 0} | NAMED | own | settings
         apps.append(make_app(settings.pop("DATABASE_URL"), **settings))
         result = apps[-1].test_cli_runner().invoke(args=["library", "doctor", url, *options], input=given)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        for hidden in (SECRET, "hunter2", given.strip() or SECRET, "eyJ"):
+        for hidden in (SECRET, "hunter2", "eyJ", given.strip().decode(errors="replace") or SECRET):
             assert hidden not in result.output
         lines = [line.partition(": ") for line in result.output.splitlines()]
         return result.exit_code, {" ".join(head.split()): sentence for head, _, sentence in lines}
@@ -138,10 +138,13 @@ def test_a_token_of_the_backend(examine: Examine, sql: Any, redis: redis_py.Redi
         token(user_id=parent + 1, user_type="parent"): "error good, but there is no such parent in our database.",
         revoked: "error the backend has revoked it.",
         "not.a.token": "error it is no JWT.",
+        "\0": "error it is no JWT.",
+        "\udcff": "error it is no JWT.",
+        "é" * 10_000: "error it is no JWT.",
     }
     for number, (given, told) in enumerate(cases.items()):
         if number % 2:
-            _, said = examine(NOBODY, "--token-file", "-", given=given)
+            _, said = examine(NOBODY, "--token-file", "-", given=given.encode(errors="surrogateescape"))
         else:
             _, said = examine(NOBODY, "--token", given)
         level, sentence = next(
@@ -243,7 +246,13 @@ def test_keys_of_others_under_our_names(examine: Examine, redis: redis_py.Redis)
         assert said["warning keys of Redis"].startswith("1 of 2 that begin with content_cache:")
 
 
-@pytest.mark.parametrize("url", ["library", "ftp://x", "http://u:hunter2@x", "http://x:y", "http://x/?a=b", "http://["])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("library", "ftp://x", "http://u:hunter2@x", "http://x:y", "http://x/?a=b", "http://[", "http://\0"),
+        *("http://127.0.0.1:9/é", f"http://{'x' * 70}", "http://a b", "http://\udcff"),
+    ],
+)
 def test_a_url_that_cannot_be_asked(url: str, examine: Examine) -> None:
     assert examine(url)[0] == 2
 

@@ -33,23 +33,23 @@ def reach(address: Address) -> tuple[Address, list[Finding], Answer | None]:
     name, found = "address", []
     try:
         answer = address.ask(HEALTH)
-        if answer.status in REDIRECTS and not address.secure:
-            address = _redirected(address, answer)
+        if answer.status in REDIRECTS and not address.secure and (secure := _redirected(address, answer)):
             found.append(fine(name, "redirects to TLS."))
+            address = secure
             answer = address.ask(HEALTH)
     except ssl.SSLCertVerificationError as error:
         told = f"its certificate is not good: {error.verify_message}."
         mend = "renew it, send the whole chain, or name a CA of your own in SSL_CERT_FILE."
         return address, [*found, fail(name, told, mend)], None
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # the last, of names that cannot be any
         return address, [*found, _unreachable(error)], None
     return address, [*found, *_identify(answer)], answer if _is_us(answer) else None
 
 
-def _redirected(address: Address, answer: Answer) -> Address:
+def _redirected(address: Address, answer: Answer) -> Address | None:
     target = urlsplit(urljoin("http://" + address.host, answer.headers.get("Location", "")))
     if target.scheme != "https" or target.hostname != address.host:
-        return address
+        return None
     return Address(True, address.host, target.port or 443, address.prefix)
 
 

@@ -86,7 +86,7 @@ def given_token(token: str) -> Iterator[Finding]:
 def _why_invalid(name: str, token: str) -> Finding:
     try:
         algorithm = jwt.get_unverified_header(token).get("alg")
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, ValueError):
         return fail(name, "it is no JWT.", "give the `access_token` of the backend's login, whole.")
     if algorithm != "HS256":
         return fail(name, "it is not signed by HS256.", "set ALGORITHM=HS256 in the backend.")
