@@ -14,6 +14,7 @@ from flask import Flask
 from library_server.extensions import db
 from library_server.operations.doctor import findings
 from tests.conftest import SECRET, Servers, make_child, make_parent
+from tests.shared.test_sentinel import redis as another_redis
 from tests.uploads.folders import Folders
 from tests.uploads.server import Server, running
 
@@ -229,6 +230,15 @@ def test_a_redis_that_throws_things_away(examine: Examine, redis: redis_py.Redis
     finally:
         redis.config_set("maxmemory", kept["maxmemory"])
         redis.config_set("maxmemory-policy", kept["maxmemory-policy"])
+
+
+def test_a_redis_that_cannot_be_used(examine: Examine) -> None:
+    with another_redis("--cluster-enabled", "yes") as (cluster, _), another_redis() as (master, _):
+        with another_redis("--replicaof", f"127.0.0.1 {master}") as (follower, _):
+            _, said = examine(NOBODY, REDIS_URL=f"redis://127.0.0.1:{follower}/0")
+            assert "refuses writes" in said["error Redis"]
+        _, said = examine(NOBODY, REDIS_URL=f"redis://127.0.0.1:{cluster}/0")
+        assert "is a Cluster" in said["error Redis"]
 
 
 def test_keys_of_others_under_our_names(examine: Examine, redis: redis_py.Redis) -> None:

@@ -76,7 +76,7 @@ def _judged(counted: dict[str, int], proxies: set[str]) -> Finding:
     if any(not ip_address(found).is_global for found in ours):
         told = "the server sees one of a private network, and not ours: a proxy's, unless a NAT is between."
         return warn(NAME, told, MEND)
-    return fine(NAME, "the server sees a public address, as ours is seen from outside.")
+    return fine(NAME, "the server sees a public address: ours behind a NAT, unless a CDN is between (docs/scaling.md).")
 
 
 def _counts_elsewhere(counted: dict[str, int]) -> Finding:
