@@ -234,7 +234,7 @@ def test_a_redis_that_throws_things_away(examine: Examine, redis: redis_py.Redis
 
 def test_a_redis_that_cannot_be_used(examine: Examine) -> None:
     with another_redis("--cluster-enabled", "yes") as (cluster, _), another_redis() as (master, _):
-        with another_redis("--replicaof", f"127.0.0.1 {master}") as (follower, _):
+        with another_redis("--replicaof", "127.0.0.1", str(master)) as (follower, _):
             _, said = examine(NOBODY, REDIS_URL=f"redis://127.0.0.1:{follower}/0")
             assert "refuses writes" in said["error Redis"]
         _, said = examine(NOBODY, REDIS_URL=f"redis://127.0.0.1:{cluster}/0")

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from library_server.lib.outlines import kind
 from library_server.operations.schema_report import Finding, Level
-from library_server.shared.redis import RedisAway
+from library_server.shared.gate import RedisAway
 
 LONGEST_SECONDS = 10.0  # for one check; most take milliseconds
 

@@ -11,7 +11,8 @@ from redis.exceptions import ResponseError
 from library_server.operations.doctor.findings import fail, fine, warn
 from library_server.operations.doctor.signing_in import compare
 from library_server.operations.schema_report import Finding
-from library_server.shared.redis import RedisAway, redis
+from library_server.shared.gate import RedisAway
+from library_server.shared.redis import redis
 from library_server.usage.counting import COUNTS
 from library_server.usage.flushing import BATCH
 
