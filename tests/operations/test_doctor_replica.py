@@ -7,6 +7,7 @@ from flask import Flask
 
 from library_server.extensions import db
 from tests.conftest import run_sql
+from tests.shared.test_sentinel import eventually
 from tests.web.test_replica import Pair, servers_of_postgresql  # noqa: F401 (a fixture)
 
 
@@ -26,7 +27,9 @@ def test_a_replica_that_stands_still(
 
     assert told(pair.standby).startswith("ok ")
     pair.pause()
-    run_sql(pair.primary, "CREATE TABLE something (id int)")
+    paused = "SELECT pg_get_wal_replay_pause_state() = 'paused' AS yes"
+    assert eventually(lambda: run_sql(pair.standby, paused)[0]["yes"])
+    run_sql(pair.primary, "SET synchronous_commit = on; CREATE TABLE something (id int)")  # now in the journal
     assert "more than 3 s late" in told(pair.standby)
     pair.catch_up()
     assert told(pair.standby).startswith("ok ")
