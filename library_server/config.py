@@ -1,23 +1,24 @@
 """The settings: the only reader of ``os.environ``; each is typed, with its default and a sentence."""
 
-import math
 import os
-import re
 from collections.abc import Mapping
-from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from flask import current_app
-from limits import parse_many
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from library_server.lib.setting_types import (
+    DEFAULT_WEIGHTS,
+    CommaList,
+    DatabaseUrl,
+    LogLevel,
+    Networks,
+    Origins,
+    Parents,
+    RateLimit,
+    RedisUrl,
+    WebAddress,
+    Weights,
 )
 
 MIB = 1024 * 1024
@@ -27,62 +28,6 @@ PRINTED_SAMPLE_SECRET = "your-super-secret-key-for-jwt-and-sessions"  # noqa: S1
 
 class ConfigError(Exception):
     """A setting cannot work. The message is one line that names the variable, never its value."""
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    words = tuple(word.strip() for word in value.split(",") if word.strip())
-    if not words:
-        raise ValueError("names nothing between its commas")
-    return words
-
-
-CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
-
-# The parts of a recommendation's score (docs/recommendations.md) and how much each counts.
-DEFAULT_WEIGHTS = {
-    "skill_need": 0.3,
-    "prerequisites": 0.15,
-    "difficulty": 0.25,
-    "unfinished": 0.05,
-    "engagement": 0.05,
-    "week": 0.04,
-    "success": 0.04,
-    "popularity": 0.02,
-    "freshness": 0.05,
-    "turn": 0.05,
-}
-
-
-def _weights(value: object) -> dict[str, float]:
-    if not isinstance(value, str):
-        raise ValueError("must be like skill_need=0.3,difficulty=0.2")
-    weights = dict(DEFAULT_WEIGHTS)
-    for entry in value.split(","):
-        name, _, number = (part.strip() for part in entry.partition("="))
-        if name not in DEFAULT_WEIGHTS:
-            raise ValueError(f"may name {', '.join(DEFAULT_WEIGHTS)}, each like skill_need=0.3")
-        if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", number, re.ASCII):
-            raise ValueError(f"has a weight of {name} that is not a number from 0 to 999")
-        weights[name] = float(number)
-    if not math.fsum(weights.values()):
-        raise ValueError("must leave one weight above 0")
-    return weights
-
-
-Weights = Annotated[dict[str, float], BeforeValidator(_weights)]
-
-
-def _limit(value: str) -> str:
-    try:
-        parse_many(value)
-    except ValueError:
-        raise ValueError("must be like 600 per minute") from None
-    return value
-
-
-RateLimit = Annotated[str, AfterValidator(_limit)]
 
 
 class Config(BaseModel):
@@ -98,15 +43,15 @@ class Config(BaseModel):
         "", description="The secret shared with the backend that signs tokens (HS256); at least 32 bytes."
     )
     algorithm: Literal["HS256"] = Field("HS256", description="The token algorithm; nothing else is accepted.")
-    database_url: str = Field("", description="`postgresql://user:password@host:5432/database`.")
-    database_read_url: str = Field(
+    database_url: DatabaseUrl = Field("", description="`postgresql://user:password@host:5432/database`.")
+    database_read_url: DatabaseUrl = Field(
         "", description="A replica of the database for children's lists and searches; what it cannot do the other does."
     )
     database_pool_size: int = Field(5, ge=1, le=200, description="Connections a worker keeps open.")
     database_max_overflow: int = Field(
         10, ge=0, le=200, description="Connections a worker may open beyond the pool under load."
     )
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         "",
         description="`redis://host:6379/0`, `rediss://…`, `unix:///path?db=0`, or by Sentinel "
         "`redis+sentinel://host:26379,host2:26379/mymaster/0`.",
@@ -130,8 +75,10 @@ class Config(BaseModel):
     use_x_accel_redirect: bool = Field(
         False, description="`true`: nginx sends the bytes of files (`deploy/nginx/`); only behind such an nginx."
     )
-    cdn_base_url: str = Field("", description="`https://cdn.example.org`: where `file_url` points instead of to us.")
-    content_editors: CommaList = Field(
+    cdn_base_url: WebAddress = Field(
+        "", description="`https://cdn.example.org`: where `file_url` points instead of to us."
+    )
+    content_editors: Parents = Field(
         (), description="Parent ids or e-mails, comma-separated, who may edit; empty: every parent may."
     )
     content_types: CommaList = Field(
@@ -175,22 +122,20 @@ class Config(BaseModel):
     rate_limit_anonymous: RateLimit = Field(
         "120 per minute", description="Failed sign-ins of one address; a school may share one."
     )
-    cors_origins: CommaList = Field(
+    cors_origins: Origins = Field(
         (), description="Origins of web pages that may call us, like `https://app.example.org`; empty: none."
     )
-    trusted_proxies: CommaList = Field(
+    trusted_proxies: Networks = Field(
         ("127.0.0.0/8", "::1"), description="Addresses and networks whose `X-Real-IP` is believed, comma-separated."
     )
     enable_metrics: bool = Field(
         True, description="`true`: requests are counted, and `/metrics` tells (`docs/operating.md`)."
     )
-    metrics_allowed: CommaList = Field(
+    metrics_allowed: Networks = Field(
         ("127.0.0.0/8", "::1"),
         description="Addresses and networks that may read `/metrics`, comma-separated; never through a proxy.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", description="The least severe log line written to standard error."
-    )
+    log_level: LogLevel = Field("INFO", description="The least severe log line written to standard error.")
     host: str = Field("0.0.0.0", description="The address gunicorn listens on.")  # noqa: S104 (behind nginx)
     port: int = Field(8001, ge=1, le=65535, description="The port gunicorn listens on.")
     workers: int | None = Field(
@@ -207,62 +152,6 @@ class Config(BaseModel):
     graceful_timeout: int = Field(
         30, ge=1, description="Seconds that running requests get to finish when a worker stops."
     )
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _capitals(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("database_url", "database_read_url")
-    @classmethod
-    def _name_the_driver(cls, value: str) -> str:
-        if not value:
-            return value
-        rest = re.sub(r"^postgres(ql)?(\+psycopg2)?://", "", value)
-        if rest == value:
-            raise ValueError("must begin with postgresql://")
-        return f"postgresql+psycopg2://{rest}"
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if value.startswith("redis+sentinel://"):
-            if not re.fullmatch(
-                r"redis\+sentinel://([^@]*@)?[\w.-]+:\d{1,5}(,[\w.-]+:\d{1,5})*/[\w.-]+(/\d{1,3})?", value
-            ):
-                raise ValueError("must be like redis+sentinel://host:26379,host2:26379/mymaster/0")
-        elif value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss://, unix:// or redis+sentinel://")
-        return value
-
-    @field_validator("cdn_base_url")
-    @classmethod
-    def _a_web_address(cls, value: str) -> str:
-        if value and not re.fullmatch(r"https?://[^/?#\s]+(/[^?#\s]*)?", value):
-            raise ValueError("must be like https://cdn.example.org")
-        return value.rstrip("/")
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", entry) for entry in value):
-            raise ValueError("must be origins like https://app.example.org, without a path, comma-separated")
-        return value
-
-    @field_validator("trusted_proxies", "metrics_allowed")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(str(ip_network(entry)) for entry in value)
-        except ValueError:
-            raise ValueError("must be addresses and networks like 10.0.0.0/8, comma-separated") from None
-
-    @field_validator("content_editors")
-    @classmethod
-    def _ids_or_emails(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(entry.isascii() and (entry.isdigit() or "@" in entry) for entry in value):
-            raise ValueError("must be parent ids or e-mails, comma-separated")
-        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
