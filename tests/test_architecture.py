@@ -9,7 +9,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "library_server"
 
 FLOORS = {
-    "config": 0, "errors": 0, "actor": 0, "version": 0, "lib": 0,
+    "lib": -1,
+    "config": 0, "errors": 0, "actor": 0, "version": 0,
     "extensions": 1, "metrics": 1,
     "storage": 2, "shared": 2,
     "web": 3,
