@@ -231,6 +231,29 @@ def test_a_token_expires_within_the_second(clock):
     assert verify(GUIDE | {"exp": NOW + 1}).user == 7
 
 
+def test_a_token_that_was_good_is_looked_at_again_when_it_expires_or_another_secret_is_asked(clock):
+    token = signed(GUIDE)
+    assert [tokens.verify(token, SECRET).user for _ in range(2)] == [7, 7]
+    with pytest.raises(TokenInvalid):
+        tokens.verify(token, SECRET + "!")
+    clock(NOW - 31)
+    with pytest.raises(TokenInvalid):  # the clock was set back: it is from the future
+        tokens.verify(token, SECRET)
+    clock(NOW + 300)
+    with pytest.raises(TokenExpired):
+        tokens.verify(token, SECRET)
+
+
+def test_only_so_many_tokens_are_remembered_and_none_as_it_stands(monkeypatch):
+    monkeypatch.setattr(tokens, "MOST_KNOWN", 3)
+    monkeypatch.setattr(tokens, "_KNOWN", {})
+    made = [signed(GUIDE | {"exp": NOW + 300 + number}) for number in range(10)]
+    for token in made:
+        assert tokens.verify(token, SECRET).user == 7
+    assert 1 <= len(tokens._KNOWN) <= 3
+    assert not any(token in repr(tokens._KNOWN) for token in made)
+
+
 @pytest.mark.parametrize("begins", [NOW, NOW - 1, NOW - 0.5, 0, -1, -HUGE], ids=readable)
 def test_a_token_has_begun(begins):
     assert verify(GUIDE | {"nbf": begins}).user == 7

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from library_server.version import __version__
+from tests.nginx import servers as run
 
 PROJECT = Path(__file__).parent.parent.parent
 COMPOSE = [PROJECT / "docker-compose.yml", *sorted((PROJECT / "deploy").glob("compose.*.yml"))]
@@ -73,8 +74,8 @@ def test_the_image_has_our_version_and_all_that_it_copies_may_come_along() -> No
 @pytest.mark.parametrize("beside", [[], ["deploy/compose.backend.yml"], ["deploy/compose.tls.yml"]])
 def test_compose_takes_it(beside: list[str], tmp_path: Path) -> None:
     compose = next((words for words in (["docker", "compose"], ["docker-compose"]) if runs([*words, "version"])), None)
-    if compose is None:
-        pytest.skip("neither docker compose nor docker-compose is installed")
+    run.require("docker-compose", compose)
+    assert compose
     (tmp_path / "env").write_text("SECRET_KEY=a\nPOSTGRES_PASSWORD=b\nBACKEND_FOLDER=/tmp\nTLS_FOLDER=/tmp\n")
     files = [word for name in ["docker-compose.yml", *beside] for word in ("-f", name)]
     command = [*compose, "--env-file", str(tmp_path / "env"), *files, "config"]

@@ -31,8 +31,7 @@ OPTIONS = "?options=-c%20work_mem%3D5MB"  # PgBouncer knows nothing of it
 def pgbouncer(url: str) -> Iterator[str]:
     """The URL of the same database through PgBouncer."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        pytest.skip("NOT TESTED, because a program is missing: apt-get install pgbouncer")
+    run.require("pgbouncer", program)
     parts, port = make_url(url), run.free_port()
     host = parts.query.get("host", parts.host)
     given = f"host={host} port={parts.query.get('port', parts.port or 5432)} user={parts.username}"
