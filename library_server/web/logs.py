@@ -51,6 +51,7 @@ def log_as_told(settings: Config) -> None:
     logger = logging.getLogger("library_server")
     logger.setLevel(settings.log_level)
     logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # below that it names users
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # below that it repeats paths and links, in development
     if logger.hasHandlers():
         return
     if settings.app_env == "production":

@@ -30,6 +30,8 @@ def test_it_serves_what_it_prints_and_leaves_nothing_running(tmp_path: Path) -> 
         answer = subprocess.run([*shlex.split(command[1]), "--silent", "--fail"], capture_output=True, timeout=10)
         assert answer.returncode == 0
         assert b'"subject_area":"math"' in answer.stdout
+        told = (tmp_path / "output.txt").read_text()[len(said) :]
+        assert "GET /content 200" in told and "subject_area" not in told  # the route, never what was asked
         family = [*psutil.Process(process.pid).children(recursive=True), *servers_below(tmp_path)]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
