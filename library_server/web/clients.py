@@ -15,7 +15,7 @@ def client_address() -> str:
     """
     peer = request.remote_addr or ""
     told = request.headers.get("X-Real-IP", "").strip()
-    if told and _is_address(told) and (not _is_address(peer) or _is_trusted(peer)):
+    if told and is_address(told) and (not is_address(peer) or _is_trusted(peer)):
         return str(ip_address(told))
     return peer or "unknown"
 
@@ -28,10 +28,11 @@ def came_straight_from(networks: tuple[str, ...]) -> bool:
     if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
         return False
     told = [request.remote_addr or "", *request.headers.getlist("X-Real-IP")]
-    return all(_is_address(address) and _is_in(address, networks) for address in told)
+    return all(is_address(address) and _is_in(address, networks) for address in told)
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an address of IPv4 or IPv6."""
     try:
         ip_address(text)
     except ValueError:

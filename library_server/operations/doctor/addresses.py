@@ -18,6 +18,7 @@ from library_server.operations.doctor.findings import fail, fine, warn
 from library_server.operations.doctor.visits import Address
 from library_server.operations.schema_report import Finding
 from library_server.shared.redis import redis
+from library_server.web.clients import is_address
 
 NAME = "client addresses"
 TIMES = 3  # that we are refused, so that others' refusals are not taken for ours
@@ -128,20 +129,12 @@ def _some_counted() -> set[str]:
         found |= {key.decode(errors="replace")[len(begin) : -len(end)] for key in keys}
         if not cursor:
             break
-    return {who for who in islice(found, LARGEST_NETWORK) if _is_address(who)}
+    return {who for who in islice(found, LARGEST_NETWORK) if is_address(who)}
 
 
 def _page(cursor: int, pattern: str, client: Any) -> tuple[int, list[bytes]]:
     page: tuple[int, list[bytes]] = client.scan(cursor, match=pattern, count=PAGE)
     return page
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _limit() -> str:
