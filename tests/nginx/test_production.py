@@ -230,7 +230,7 @@ def test_who_never_finishes_the_headers_is_let_go(library: Library, backend_port
 def test_the_containers_nginx_finds_every_replica_by_name(library: Library) -> None:
     """docker/nginx.conf with docker/upstreams.conf, which needs a newer nginx than Debian 12 has."""
     if version() < (1, 27, 3):
-        pytest.skip("nginx is older than 1.27.3")
+        pytest.skip("NOT TESTED, because it needs nginx 1.27.3 or newer")
     port = run.free_port()
     names: dict[str, list[str]] = {"library-server": ["127.0.0.1"]}
     with ExitStack() as stack:
@@ -268,7 +268,8 @@ def containers_nginx(library: Library, resolver: int, library_port: int) -> Iter
     upstreams = replaced(upstreams, ":8000 resolve", f":{library_port} resolve")
     static = run.shipped_text("upstreams.conf")
     config = our_config(library, 8001, 8000)
-    static = replaced(replaced(static, "library-server", "127.0.0.1"), "flask-backend", "127.0.0.1")
+    static = replaced(static, "server library-server:8001", "server 127.0.0.1:8001")
+    static = replaced(static, "server flask-backend:8000", "server 127.0.0.1:8000")
     with run.nginx(lambda port, log: replaced(config(port, log), static, upstreams), library.logs) as server:
         yield server
 
