@@ -1,9 +1,9 @@
-"""What every measurement needs: scratch servers, and medians of candidates that take turns."""
+"""What every measurement needs: scratch servers, candidates that take turns, and a form for what was found."""
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,61 @@ from library_server import create_app
 from library_server.dev import embedded
 
 SECRET = "a-secret-of-measurements-that-is-long-enough"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much to measure: rows of the libraries, rounds of turns, seconds of load a turn; where to keep databases."""
+
+    folder: Path
+    rows: int = 100_000
+    most_rows: int = 1_000_000
+    rounds: int = 5
+    seconds: int = 3
+
+
+@dataclass(frozen=True)
+class Want:
+    """The median of `of` divided by that of `against` is to be at least (or at most) `bound`."""
+
+    of: str
+    bound: float
+    against: str
+    at_most: bool = False
+
+    def ratio(self, case: "Case") -> float:
+        """What was reached."""
+        return case.median(self.of) / case.median(self.against)
+
+    def reached(self, case: "Case") -> bool:
+        """Whether that is enough."""
+        return self.ratio(case) <= self.bound if self.at_most else self.ratio(case) >= self.bound
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison: for each candidate a figure of each round, in `unit`; what is wanted of their medians."""
+
+    name: str
+    unit: str  # "requests/s", "ms", "s", "MB/s" or "MiB"
+    figures: Mapping[str, Sequence[float]]
+    wants: Sequence[Want] = ()
+    note: str = ""
+
+    def median(self, candidate: str) -> float:
+        """Of the rounds."""
+        return statistics.median(self.figures[candidate])
+
+    def __str__(self) -> str:
+        width = max(map(len, self.figures))
+        lines = [f"\n{self.name} ({self.unit})", f"{'':{width}}{'median':>12}{'lowest':>12}{'highest':>12}"]
+        for name, each in self.figures.items():
+            lines.append(f"{name:{width}}{self.median(name):>12.2f}{min(each):>12.2f}{max(each):>12.2f}")
+        for want in self.wants:
+            verdict = "" if want.reached(self) else "  MISSED"
+            bound = f"at {'most' if want.at_most else 'least'} {want.bound:g}"
+            lines.append(f"{want.of} is {want.ratio(self):.3g} of {want.against}; wanted {bound}{verdict}")
+        return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
 @contextmanager
@@ -31,26 +86,13 @@ def scratch_app(**settings: object) -> Iterator[Flask]:
                 yield app
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds of each round."""
-
-    seconds: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
-
-    def __str__(self) -> str:
-        return f"{self.median * 1000:10.2f} ms ({min(self.seconds) * 1000:.2f} to {max(self.seconds) * 1000:.2f})"
-
-
-def take_turns(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Runs every candidate once a round, in turn, and returns their times."""
+def take_turns(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 0) -> dict[str, list[float]]:
+    """Runs every candidate once a round, in turn, and returns their seconds; the rounds that warm up are not told."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
+    for number in range(rounds + warm_up):
         for name, run in candidates.items():
             started = time.perf_counter()
             run()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: Times(tuple(each)) for name, each in seconds.items()}
+            if number >= warm_up:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds

@@ -7,11 +7,12 @@ import csv
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import text
 
-from bench.harness import scratch_app, take_turns
+from bench.harness import Case, Want, scratch_app, take_turns
 from library_server.catalog.importing import import_manifest
 from library_server.extensions import db
 
@@ -21,6 +22,12 @@ INDEXES = "SELECT indexdef FROM pg_indexes WHERE tablename = 'content_library'"
 
 
 def main(rows: int) -> None:
+    for case in cases(rows):
+        print(case)
+
+
+def cases(rows: int) -> Iterator[Case]:
+    """The import, beside the least that PostgreSQL needs for the rows."""
     with tempfile.TemporaryDirectory() as folder, scratch_app():
         manifest = _write_manifest(Path(folder) / "manifest.csv", rows)
 
@@ -31,10 +38,7 @@ def main(rows: int) -> None:
             db.session.remove()
 
         times = take_turns({"COPY and indexes": lambda: _copy(manifest), "library import": ours}, ROUNDS)
-    for name, each in times.items():
-        print(f"{name:20}{each}")
-    reference, own = times["COPY and indexes"].median, times["library import"].median
-    print(f"{rows} rows: {own / reference:.2f} times as long, {rows / own:.0f} rows a second")
+    yield Case(f"import of {rows} rows", "s", times, [Want("library import", 3, "COPY and indexes", at_most=True)])
 
 
 def _write_manifest(path: Path, rows: int) -> Path:
