@@ -1,5 +1,6 @@
 """What every measurement needs: scratch servers, candidates that take turns, and a form for what was found."""
 
+import argparse
 import statistics
 import tempfile
 import time
@@ -96,3 +97,18 @@ def take_turns(candidates: Mapping[str, Callable[[], object]], rounds: int, warm
             if number >= warm_up:
                 seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def run(cases: Callable[[Options], Iterator[Case]], about: str | None) -> None:
+    """The command line of one measurement: prints each case when it is there."""
+    options = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
+    options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--most-rows", type=int, default=1_000_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=3, help="of load in a turn")
+    options.add_argument("--keep", type=Path, help="a folder that keeps the databases for another run")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="library-bench-") as scratch:
+        chosen = Options(given.keep or Path(scratch), given.rows, given.most_rows, given.rounds, given.seconds)
+        for case in cases(chosen):
+            print(case, flush=True)

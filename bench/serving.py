@@ -3,22 +3,17 @@
     .venv/bin/python -m bench.serving --rows 100000
 
 needs `wrk` (Debian: apt-get install wrk). Each runs under gunicorn with two workers of four threads, on the same
-generated items; the server with all its features on. Prints medians with their ranges and ratios, `--json FILE` writes
-them as JSON, and `--keep DIR` keeps the database for another run.
+generated items; the server with all its features on.
 """
 
-import argparse
 import contextlib
-import json
 import os
 import re
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +22,7 @@ from pathlib import Path
 import jwt
 import psycopg2
 
-from bench.harness import SECRET
+from bench.harness import SECRET, Case, Options, Want, run
 from bench.search import prepare
 from library_server import create_app
 from library_server.dev import embedded
@@ -89,42 +84,23 @@ CASES: list[Case] = [
 ]
 
 
-@dataclass(frozen=True)
-class Rate:
-    """Requests a second of each round, and the 99th percentile of their times, in milliseconds."""
-
-    rates: tuple[float, ...]
-    slowest: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.rates)
-
-    @property
-    def p99(self) -> float:
-        return statistics.median(self.slowest)
-
-
 def main() -> None:
     """Starts what is compared, asks it in turns, prints."""
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--rows", type=int, default=100_000)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
-    options.add_argument("--keep", type=Path)
-    options.add_argument("--json", type=Path)
-    given = options.parse_args()
+    run(cases, __doc__)
+
+
+def cases(given: Options) -> Iterator[Case]:
+    """Requests a second of each candidate, and the 99th percentile of their times."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     with contextlib.ExitStack() as stack:
-        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-bench-")))
-        servers = start(stack, folder, given.rows)
-        found = {name: (measure(servers, targets, given), limits) for name, targets, limits in CASES}
-    for name, (rates, limits) in found.items():
-        print(table(name, rates, limits))
-    if given.json:
-        told = {name: {one: vars(rate) for one, rate in rates.items()} for name, (rates, _) in found.items()}
-        given.json.write_text(json.dumps(told, indent=2))
+        servers = start(stack, given.folder, given.rows)
+        for name, targets, wants in CASES:
+            rates, slowest = measure(servers, targets, given)
+            yield Case(name, "requests/s", rates, [Want(*want) for want in wants])
+            if "bare" in targets:
+                most = [Want(one, 2, "bare", at_most=True) for one in targets if one.startswith("ours")]
+                yield Case(f"{name}: the slowest of a hundred", "ms", slowest, most)
 
 
 def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> dict[str, int]:
@@ -200,17 +176,19 @@ def wait_for(port: int) -> None:
         time.sleep(0.05)
 
 
-def measure(servers: Mapping[str, int], targets: Mapping[str, Target], given: argparse.Namespace) -> dict[str, Rate]:
-    """The rates of the candidates, asked in turns, after each was asked once to warm up."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in targets}
+def measure(
+    servers: Mapping[str, int], targets: Mapping[str, Target], given: Options
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Requests a second and 99th percentiles (ms) of the candidates, asked in turns, once to warm up."""
+    rates: dict[str, list[float]] = {name: [] for name in targets}
+    slowest: dict[str, list[float]] = {name: [] for name in targets}
     for number in range(given.rounds + 1):
         for name, target in targets.items():
-            rate = ask(servers[target.server], target, given.seconds if number else 1)
+            rate, slow = ask(servers[target.server], target, given.seconds if number else 1)
             if number:
-                found[name].append(rate)
-    return {
-        name: Rate(tuple(rate for rate, _ in rates), tuple(slow for _, slow in rates)) for name, rates in found.items()
-    }
+                rates[name].append(rate)
+                slowest[name].append(slow)
+    return rates, slowest
 
 
 def ask(port: int, target: Target, seconds: int) -> tuple[float, float]:
@@ -228,18 +206,6 @@ def ask(port: int, target: Target, seconds: int) -> tuple[float, float]:
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert slow and rate
     return float(rate[1]), float(slow[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slow[2]]
-
-
-def table(name: str, rates: Mapping[str, Rate], limits: Sequence[tuple[str, float, str]]) -> str:
-    """The case's figures, and what was reached of what was wanted."""
-    lines = [f"\n{name}", f"{'':16}{'requests/s':>12}{'lowest':>10}{'highest':>10}{'p99 ms':>9}"]
-    for one, rate in rates.items():
-        lines.append(f"{one:16}{rate.median:>12.0f}{min(rate.rates):>10.0f}{max(rate.rates):>10.0f}{rate.p99:>9.1f}")
-    for one, least, other in limits:
-        ratio = rates[one].median / rates[other].median
-        verdict = "" if ratio >= least else "  missed"
-        lines.append(f"{one} is {ratio:.2f} of {other}; wanted {least}{verdict}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from library_server.config import Config
 from library_server.curriculum import routes as curriculum
 from library_server.extensions import bind_cache, bind_limiter, db, end_session, migrate
 from library_server.files import routes as files
+from library_server.lane import FastLane
 from library_server.operations import housekeeping
 from library_server.operations import routes as operations
 from library_server.recommendations import routes as recommendations
@@ -57,6 +58,7 @@ def create_app(config: Settings | None = None) -> Flask:
     _mount(app, settings, [*FEATURES, *DIRECT], EVERYWHERE)
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     app.cli.add_command(cli.library)
+    app.wsgi_app = FastLane(app)  # type: ignore[method-assign]
     return app
 
 

@@ -58,6 +58,7 @@ class Metrics:
             "usage_in_redis", "Counts of views and downloads in Redis, not yet in PostgreSQL.", "livemostrecent"
         )
         self._answers: dict[tuple[str, str, int, str], tuple[Counter, Histogram, Counter, Counter]] = {}
+        self._cached: dict[tuple[str, str], Counter] = {}
         self.build = gauge("build_info", "The version that runs.", "max", "version")
         self.build.labels(__version__).set(1)
         for limit in LIMITS:
@@ -74,6 +75,13 @@ class Metrics:
         seconds_of_route.observe(seconds)
         responses.inc()
         response_bytes.inc(size)
+
+    def count_cached(self, family: str, how: str) -> None:
+        """Counts an answer that is cached, by how it came about."""
+        key = (family, how)
+        if key not in self._cached:
+            self._cached[key] = self.cache_answers.labels(family, how)
+        self._cached[key].inc()
 
     def expose(self) -> bytes:
         """Every sample of every worker in Prometheus' text format."""

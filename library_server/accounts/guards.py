@@ -18,12 +18,12 @@ R = TypeVar("R")
 
 def require_user(view: Callable[P, R]) -> Callable[P, R]:
     """Parents and children, within RATE_LIMIT_DEFAULT for this route."""
-    return _guarded(view, None)
+    return _open_to_users(_guarded(view, None), None)
 
 
 def require_user_within(shared: Shared) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The same within a limit that several routes share."""
-    return lambda view: _guarded(view, shared)
+    return lambda view: _open_to_users(_guarded(view, shared), shared)
 
 
 def require_editor(view: Callable[P, R]) -> Callable[P, R]:
@@ -69,6 +69,12 @@ def _guarded(view: Callable[P, R], shared: Shared | None) -> Callable[P, R]:
 
     guarded.library_fails = (*getattr(view, "library_fails", ()), *REFUSALS)  # type: ignore[attr-defined]
     return guarded
+
+
+def _open_to_users(view: Callable[P, R], shared: Shared | None) -> Callable[P, R]:
+    """Says that whoever is signed in may have the answer, within this limit (`lane` asks)."""
+    view.library_limit = shared or "default"  # type: ignore[attr-defined]
+    return view
 
 
 def _editors_only(view: Callable[P, R]) -> Callable[P, R]:

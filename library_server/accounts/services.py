@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app
+from flask import Flask, current_app
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from library_server.accounts import errors, queries, tokens
@@ -21,7 +21,9 @@ from library_server.shared.redis import Reply, redis
 
 FRESH_SECONDS = 60  # how long we believe that a user exists
 STALE_SECONDS = 600  # the same while PostgreSQL is away
-REVOKED_JTIS = "jwt_blacklist"
+REVOKED_TOKEN, REVOKED_JTIS = "blacklisted_token:", "jwt_blacklist"
+MOST_ADMITTED = 4096
+_ADMITTED = "library_admitted"
 _REMEMBERED = re.compile(rb"(\d{1,12}) (\d{0,18})")  # when, and a child's parent
 
 
@@ -41,10 +43,11 @@ class SignIn:
     def finish(self) -> Actor:
         """Who sends the token. Raises one of `accounts.errors`; Unavailable when that cannot be told."""
         self._refuse_revoked()
-        user = _find(self.claims, _told(self.remembered))
+        user, age = _find(self.claims, _told(self.remembered))
         claimed = self.claims.parent_id
         if claimed is not None and user.parent_id is not None and claimed != user.parent_id:
             raise errors.ClaimsInvalid
+        _note_admission(self.claims, time.time() - age)
         may_edit = self.claims.kind == "parent" and _is_editor(self.claims.user)
         return Actor(self.claims.user, self.claims.kind, may_edit=may_edit)
 
@@ -66,7 +69,7 @@ def begin(header: str | None) -> SignIn:
     token = tokens.from_header(header)
     claims = tokens.verify(token, current_config().secret_key)
     batch = redis.batch()
-    revocations = [batch.add("EXISTS", f"blacklisted_token:{token}")]
+    revocations = [batch.add("EXISTS", f"{REVOKED_TOKEN}{token}")]
     if claims.jti is not None:
         revocations.append(batch.add("SISMEMBER", REVOKED_JTIS, claims.jti))
     return SignIn(claims, revocations, batch.add("GET", _user_key(claims)))
@@ -96,21 +99,35 @@ def _told(reply: Reply) -> Any:
         return None
 
 
-def _find(claims: Claims, remembered: Any) -> User:
+def was_admitted(app: Flask, claims: Claims) -> bool:
+    """Whether this process has let them in, and their user was there a minute ago at most. Revocation is not asked."""
+    seen: float | None = app.extensions.get(_ADMITTED, {}).get(claims)
+    return seen is not None and 0 <= time.time() - seen <= FRESH_SECONDS
+
+
+def _note_admission(claims: Claims, seen: float) -> None:
+    admitted: dict[Claims, float] = current_app.extensions.setdefault(_ADMITTED, {})
+    if len(admitted) >= MOST_ADMITTED:
+        admitted.clear()
+    admitted[claims] = seen
+
+
+def _find(claims: Claims, remembered: Any) -> tuple[User, float]:
+    """The user, and how many seconds ago it was there."""
     age, user = _recall(remembered)
     if user is not None and age <= FRESH_SECONDS:
-        return user
+        return user, age
     try:
         found = queries.find_user(claims.kind, claims.user)
     except (DBAPIError, TimeoutError):
         db.session.rollback()
         if user is None:
             raise
-        return user
+        return user, age
     if found is None:
         raise errors.UserNotFound
     _remember(claims, found)
-    return found
+    return found, 0
 
 
 def _recall(remembered: Any) -> tuple[float, User | None]:

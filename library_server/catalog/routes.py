@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from functools import wraps
 
-from flask import Response, request, url_for
+from flask import Response, current_app, request, url_for
 
 from library_server.accounts.guards import current_actor, require_editor, require_user
 from library_server.catalog import queries, replies, schemas, services
 from library_server.catalog.errors import ContentNotFound, HasLearningRecords
 from library_server.catalog.models import ContentItem
 from library_server.web.blueprints import LibraryBlueprint
-from library_server.web.caching import cached, query_key
+from library_server.web.caching import Asked, cached, query_key
 from library_server.web.inputs import load_body, load_query
 from library_server.web.openapi import document
 from library_server.web.replica import may_lag
@@ -19,8 +19,9 @@ from library_server.web.responses import Page, expected_revisions, json_response
 bp = LibraryBlueprint("catalog", __name__)
 
 
-def _item_key(item_id: int) -> str | None:
-    return None if request.args.get("active") not in (None, "", "true") else f"content_cache:{item_id}"
+def _item_key(asked: Asked) -> str | None:
+    shown = asked.query.get("active", "") in ("", "true")
+    return f"content_cache:{asked.arguments['item_id']}" if shown else None
 
 
 def _tell_views(view: Callable[..., Response]) -> Callable[..., Response]:
@@ -28,9 +29,10 @@ def _tell_views(view: Callable[..., Response]) -> Callable[..., Response]:
     def telling(item_id: int) -> Response:
         response = view(item_id=item_id)
         if request.method == "GET" and response.status_code == 200:
-            services.item_viewed.send(item_id=item_id)
+            services.item_viewed.send(current_app._get_current_object(), item_id=item_id)  # type: ignore[attr-defined]
         return response
 
+    telling.library_signal = services.item_viewed  # type: ignore[attr-defined]
     return telling
 
 

@@ -3,7 +3,7 @@
 import errno
 from pathlib import Path
 
-from flask import Response, request
+from flask import Response, current_app, request
 
 from library_server import storage
 from library_server.accounts.errors import REFUSALS, NotSignedIn
@@ -104,7 +104,7 @@ def download(item_id: int) -> Response:
     except FileMissing:
         raise ContentFileNotFound from None
     if response.from_the_first_byte:
-        services.item_downloaded.send(item_id=item.id)
+        services.item_downloaded.send(current_app._get_current_object(), item_id=item.id)  # type: ignore[attr-defined]
     return response
 
 

@@ -1,5 +1,8 @@
 """Where Flask-Limiter keeps its counters: in the shared Redis under the contract's keys, else in the process."""
 
+import math
+import time
+
 from flask import current_app, g
 from limits.storage import MemoryStorage, Storage
 from limits.storage.base import SlidingWindowCounterSupport
@@ -9,26 +12,29 @@ from library_server.shared.redis import Script, redis
 
 # A sliding window counter: the window before counts for as much of it as the sliding window still covers. The clock is
 # Redis', one for all. Returns: allowed, count of the window before, of this one, and milliseconds left of this one.
-_HIT = Script("""
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000, tonumber(ARGV[3])
-local number = math.floor(now / window)
-local left = (number + 1) * window - now
-local kept = redis.call('HMGET', KEYS[1], 'window', 'before', 'count')
-local before, count = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
-if tonumber(kept[1]) == number - 1 then
-  before, count = count, 0
-elseif tonumber(kept[1]) ~= number then
-  before, count = 0, 0
+HIT = """
+local function hit(key, limit, seconds, cost)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local window = seconds * 1000
+  local number = math.floor(now / window)
+  local left = (number + 1) * window - now
+  local kept = redis.call('HMGET', key, 'window', 'before', 'count')
+  local before, count = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+  if tonumber(kept[1]) == number - 1 then
+    before, count = count, 0
+  elseif tonumber(kept[1]) ~= number then
+    before, count = 0, 0
+  end
+  if before * left / window + count + cost > limit then
+    return {0, before, count, left}
+  end
+  redis.call('HSET', key, 'window', number, 'before', before, 'count', count + cost)
+  redis.call('PEXPIRE', key, left + window)
+  return {1, before, count + cost, left}
 end
-if before * left / window + count + cost > limit then
-  return {0, before, count, left}
-end
-redis.call('HSET', KEYS[1], 'window', number, 'before', before, 'count', count + cost)
-redis.call('PEXPIRE', KEYS[1], left + window)
-return {1, before, count + cost, left}
-""")
+"""
+_HIT = Script(f"{HIT} return hit(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))")
 
 
 class SharedStorage(Storage, SlidingWindowCounterSupport):
@@ -47,7 +53,7 @@ class SharedStorage(Storage, SlidingWindowCounterSupport):
     def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Whether `amount` more are allowed within `expiry` seconds; they are then counted."""
         try:
-            allowed, before, count, left = _HIT.call(redis.batch(), [_named(key)], [limit, expiry, amount])
+            allowed, before, count, left = _HIT.call(redis.batch(), [named(key)], [limit, expiry, amount])
         except RedisAway:
             return _in_process().acquire_sliding_window_entry(key, limit, expiry, amount)
         g.library_windows = g.get("library_windows", {}) | {key: (before, left / 1000, count, left / 1000)}
@@ -60,7 +66,7 @@ class SharedStorage(Storage, SlidingWindowCounterSupport):
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Lets the counting begin anew."""
-        redis.batch().add("DEL", _named(key))
+        redis.batch().add("DEL", named(key))
         _in_process().clear_sliding_window(key, expiry)
 
     def check(self) -> bool:
@@ -90,10 +96,22 @@ class SharedStorage(Storage, SlidingWindowCounterSupport):
         return _in_process().reset()
 
 
-def _named(key: str) -> str:
-    """From the library's ``LIMITER/<user_id>/<endpoint>/<limit…>``."""
+def named(key: str) -> str:
+    """The key in Redis, from the library's ``LIMITER/<user_id>/<endpoint>/<limit…>``."""
     _, user_id, endpoint, limit = key.split("/", 3)
     return f"rate_limit:{user_id}:{endpoint}:{limit}"
+
+
+def left_of(amount: int, seconds: int, before: int, count: int, left: int) -> tuple[int, int]:
+    """How many requests are left, and the second since 1970 at which there are more.
+
+    What Flask-Limiter works out of a window (`HIT` gives the last three, milliseconds `left`), without its way there.
+    """
+    window = seconds * 1000
+    resets = [left % (window / before)] if before else []
+    resets += [left % window] if count else []
+    remaining = max(0, amount - math.floor(before * left / window + count))
+    return remaining, int(time.time() + min(resets, default=0) / 1000 + 1)
 
 
 def _in_process() -> MemoryStorage:

@@ -100,9 +100,9 @@ def bind(app: Flask) -> None:
     item_downloaded.connect(_count_download)
 
 
-def tally() -> Tally:
+def tally(app: Flask | None = None) -> Tally:
     """The application's, of this process."""
-    kept: Tally = current_app.extensions["library_tally"]
+    kept: Tally = (app or current_app).extensions["library_tally"]
     return kept
 
 
@@ -120,9 +120,9 @@ def parse(field: str) -> tuple[str, int, datetime] | None:
         return None
 
 
-def _count_view(sender: object, item_id: int) -> None:
-    tally().add("view", item_id)
+def _count_view(app: Flask, item_id: int) -> None:
+    tally(app).add("view", item_id)
 
 
-def _count_download(sender: object, item_id: int) -> None:
-    tally().add("download", item_id)
+def _count_download(app: Flask, item_id: int) -> None:
+    tally(app).add("download", item_id)

@@ -4,14 +4,14 @@ An entry counts under the generation that it was built in. Whoever changes the l
 ends all entries at once, on every worker and replica, and deletes nothing.
 """
 
+import functools
 import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 from flask import Response, current_app, request
@@ -46,6 +46,19 @@ Build = Callable[..., Page]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a key is made of: endpoint, the rule's variables, the query's first values, whether a replica is read."""
+
+    endpoint: str
+    arguments: Mapping[str, Any]
+    query: Mapping[str, str]
+    elsewhere: bool
+
+
+KeyOf = Callable[[Asked], str | None]
+
+
+@dataclass(frozen=True)
 class Entry:
     """A page, and the second since 1970 at which it wants to be rebuilt."""
 
@@ -53,8 +66,8 @@ class Entry:
     fresh_until: int
 
 
-def cached(key_of: Callable[..., str | None]) -> Callable[[Build], Callable[..., Response]]:
-    """A decorator for the view that builds a Page: under ``key_of(**view arguments)`` it is kept; None: not at all.
+def cached(key_of: KeyOf) -> Callable[[Build], Callable[..., Response]]:
+    """A decorator for the view that builds a Page: under ``key_of(what is asked)`` it is kept; None: not at all.
 
     Below a guard, the entry is fetched in the round trip in which the guard asks Redis.
     """
@@ -65,33 +78,34 @@ def cached(key_of: Callable[..., str | None]) -> Callable[[Build], Callable[...,
             if key is not None:
                 expect(GENERATION, key)
 
-        @wraps(build)
+        @functools.wraps(build)
         def view(**arguments: Any) -> Response:
             key = _key(key_of, arguments)
             if key is None:
                 page, how = build(**arguments), "uncached"
             else:
                 page, how = _through(key, lambda: build(**arguments))
-            metrics().cache_answers.labels(build.__name__, how).inc()
+            metrics().count_cached(build.__name__, how)
             return answer(page)
 
         view.library_prefetch = prefetch  # type: ignore[attr-defined]
+        view.library_key_of = key_of  # type: ignore[attr-defined]
         return view
 
     return decorate
 
 
-def query_key(schema: type[BaseModel]) -> Callable[..., str | None]:
+def query_key(schema: type[BaseModel]) -> KeyOf:
     """The key of a list, search or facet: a digest of the route, its arguments and the query that `schema` knows.
 
     What editors alone may see (``active``) is not kept, so that every entry is for everybody who is signed in.
     """
 
-    def key_of(**arguments: Any) -> str | None:
-        query = {name: value for name, value in request.args.items() if value and name in schema.model_fields}
+    def key_of(asked: Asked) -> str | None:
+        query = {name: value for name, value in asked.query.items() if value and name in schema.model_fields}
         if query.pop("active", "true") != "true":
             return None
-        told = repr([request.endpoint, sorted(arguments.items()), sorted(query.items()), replica.elsewhere()])
+        told = repr([asked.endpoint, sorted(asked.arguments.items()), sorted(query.items()), asked.elsewhere])
         return f"search_cache:{hashlib.sha256(told.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
     return key_of
@@ -123,8 +137,10 @@ def forget(*_: object, **__: object) -> None:
     redis.gate.forget()
 
 
-def _key(key_of: Callable[..., str | None], arguments: dict[str, Any]) -> str | None:
-    return key_of(**arguments) if current_config().cache_ttl else None
+def _key(key_of: KeyOf, arguments: dict[str, Any]) -> str | None:
+    if not current_config().cache_ttl:
+        return None
+    return key_of(Asked(request.endpoint or "", arguments, request.args, replica.elsewhere()))
 
 
 def _through(key: str, build: Callable[[], Page]) -> tuple[Page, str]:
@@ -175,10 +191,11 @@ def _generation() -> str | None:
             return None
     if generation is None or not generation.isdigit():
         return None
-    return f"{generation.decode()}.{_fingerprint()}"
+    return f"{generation.decode()}.{fingerprint()}"
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
+    """Of what makes a server build other pages than the next: its version and some settings."""
     kept: dict[str, Any] = current_app.extensions
     if "library_fingerprint" not in kept:
         config = current_config()
@@ -187,17 +204,22 @@ def _fingerprint() -> str:
     return str(kept["library_fingerprint"])
 
 
-def _read(key: str, generation: str) -> Entry | None:
-    """The entry; None for none, an old one, and whatever else may stand there."""
-    value = cache.get(key)
+def read_entry(value: object) -> tuple[str, Entry] | None:
+    """The generation and the entry that `value` is; None for whatever else may stand in its place."""
     if not isinstance(value, bytes):
         return None
     head, _, body = value.partition(b"\n")
     words = head.decode("ascii", "replace").split(" ")
-    if len(words) != 3 or words[0] != generation or not words[1].isdigit():
+    if len(words) != 3 or not words[1].isdigit():
         return None
     page = Page(body, words[2])
-    return Entry(page, int(words[1])) if page.is_whole() else None
+    return (words[0], Entry(page, int(words[1]))) if page.is_whole() else None
+
+
+def _read(key: str, generation: str) -> Entry | None:
+    """The entry; None for none and an old one."""
+    found = read_entry(cache.get(key))
+    return found[1] if found is not None and found[0] == generation else None
 
 
 def _keep(key: str, generation: str, page: Page) -> None:

@@ -1,8 +1,9 @@
 """Pages of other origins that may call us (the Fetch standard's CORS protocol)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 from flask_cors import CORS
 
 _SENT = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Range", "If-Range"]
@@ -11,7 +12,7 @@ _SHOWN = ["ETag", "Location", "Retry-After", "Content-Range", "Content-Dispositi
 _PREFLIGHT_SECONDS = 600
 
 
-def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
+def allow_origins(blueprint: Blueprint | Flask, origins: Sequence[str]) -> None:
     """Lets pages of these origins call the routes of `blueprint`, with a token but without cookies, which we have not.
 
     Does nothing where there are none.
@@ -25,3 +26,14 @@ def allow_origins(blueprint: Blueprint, origins: Sequence[str]) -> None:
             max_age=_PREFLIGHT_SECONDS,
             vary_header=True,
         )
+
+
+@lru_cache(256)
+def headers_of(origins: tuple[str, ...], origin: str | None) -> list[tuple[str, str]]:
+    """What `allow_origins` adds to the answer to a GET with this ``Origin``."""
+    if not origins:
+        return []
+    probe = Flask("probe", static_folder=None)
+    allow_origins(probe, origins)
+    with probe.test_request_context(headers={"Origin": origin} if origin else {}):
+        return probe.process_response(probe.response_class()).headers.to_wsgi_list()[1:]

@@ -76,10 +76,17 @@ def tell_limits(response: Response) -> Response:
     """The headers that say how many requests are left; for ``after_request``."""
     limit = limiter.current_limit
     if limit is not None:
-        response.headers["X-RateLimit-Limit"] = str(limit.limit.amount)
-        response.headers["X-RateLimit-Remaining"] = str(max(limit.remaining, 0))
-        response.headers["X-RateLimit-Reset"] = str(limit.reset_at)
+        response.headers.update(limit_headers(limit.limit.amount, limit.remaining, limit.reset_at))
     return response
+
+
+def limit_headers(amount: int, remaining: int, reset_at: int) -> list[tuple[str, str]]:
+    """How many requests a limit allows, how many are left, and the second since 1970 at which there are more."""
+    return [
+        ("X-RateLimit-Limit", str(amount)),
+        ("X-RateLimit-Remaining", str(max(remaining, 0))),
+        ("X-RateLimit-Reset", str(reset_at)),
+    ]
 
 
 def _http_error(error: HTTPException) -> Response:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from flask import current_app, g
+from flask import Flask, current_app, g
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
-from library_server.config import current_config
+from library_server.actor import Kind
 from library_server.extensions import REPLICA, db
 
 AWAY_SECONDS = 5  # after a failure the replica is not asked
@@ -47,11 +47,15 @@ def may_lag(read: Callable[P, R]) -> Callable[P, R]:
 def elsewhere() -> bool:
     """Whether this request's reads go to the replica."""
     caller = g.get("library_caller")
+    return caller is not None and reads_elsewhere(current_app, caller.kind)
+
+
+def reads_elsewhere(app: Flask, kind: Kind) -> bool:
+    """Whether the reads of a parent or a child go to the replica now."""
     return (
-        caller is not None
-        and caller.kind == "child"
-        and bool(current_config().database_read_url)
-        and time.monotonic() >= current_app.extensions.get("library_replica_away_until", 0)
+        kind == "child"
+        and bool(app.extensions["library_config"].database_read_url)
+        and time.monotonic() >= app.extensions.get("library_replica_away_until", 0)
     )
 
 

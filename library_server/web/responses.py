@@ -50,15 +50,23 @@ def page(payload: Any, revision: str | None = None) -> Page:
     return Page(body, f"{revision}{_ETAG_SEPARATOR}{tag(body)}" if revision else tag(body))
 
 
+def page_headers(page: Page) -> list[tuple[str, str]]:
+    """What goes with a page that is sent: whose it is, and its strong ETag (RFC 9110 section 8.8.3)."""
+    return [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(page.body))),
+        ("Cache-Control", "private, no-cache"),
+        ("Vary", "Authorization"),
+        ("ETag", f'"{page.etag}"'),
+    ]
+
+
 def answer(page: Page, status: int = 200) -> Response:
-    """`page` with a strong ETag (RFC 9110 section 8.8.3), or 304 where the client has it already.
+    """`page`, or 304 where the client has it already.
 
     Raises PreconditionFailed.
     """
-    response = Response(page.body, status, mimetype="application/json")
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization"
-    response.set_etag(page.etag)
+    response = Response(page.body, status, headers=page_headers(page))
     if request.method in ("GET", "HEAD"):
         expected = expected_revisions()
         if expected is not None and page.etag.split(_ETAG_SEPARATOR)[0] not in expected:

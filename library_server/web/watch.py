@@ -4,13 +4,14 @@ import logging
 import re
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
 
 from library_server.config import current_config
 from library_server.extensions import limiter
-from library_server.metrics import LIMITS, metrics
+from library_server.metrics import LIMITS, Metrics, metrics
 from library_server.web.files import FileResponse
 from library_server.web.responses import SAFE_HEADERS
 
@@ -28,10 +29,40 @@ def watch(app: Flask) -> None:
     app.after_request(_end)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is told of an answer: which route, never which path; a parent or a child, never who."""
+
+    route: str
+    method: str
+    status: int
+    milliseconds: float
+    bytes: int
+    user: str
+    request_id: str
+
+
+def request_id(told: str) -> str:
+    """The id that the client (or its proxy) gave the request, if it may stand in a log; else a new one."""
+    return told if _SANE.fullmatch(told) else secrets.token_hex(16)
+
+
+def tell(told: Told, way: str, counted: Metrics | None) -> None:
+    """Writes the log line of an answer that travelled this `way`, and counts it."""
+    if log.isEnabledFor(logging.INFO):
+        text = "%(method)s %(route)s %(status)d in %(milliseconds)s ms, %(bytes)d bytes, for %(user)s"
+        line = logging.LogRecord(
+            log.name, logging.INFO, __file__, 0, text, (vars(told),), None
+        )  # nobody asks who calls
+        line.library_fields = vars(told)
+        log.handle(line)
+    if counted is not None:
+        counted.count_answer(told.route, told.method, told.status, way, told.milliseconds / 1000, told.bytes)
+
+
 def _begin() -> None:
-    told = request.headers.get(HEADER, "")
     g.library_started = time.perf_counter()
-    g.library_request_id = told if _SANE.fullmatch(told) else secrets.token_hex(16)
+    g.library_request_id = request_id(request.headers.get(HEADER, ""))
 
 
 def _end(response: Response) -> Response:
@@ -40,7 +71,7 @@ def _end(response: Response) -> Response:
     ours = "library_unmatched" in kept or (asked.endpoint or "").startswith("library.")
     if "library_started" not in kept or not ours:
         return response
-    seconds = time.perf_counter() - kept.library_started
+    milliseconds = round((time.perf_counter() - kept.library_started) * 1000, 3)
     response.headers[HEADER] = kept.library_request_id
     if response.status_code != 304:  # whose headers would replace those that the client has kept
         for name, value in SAFE_HEADERS.items():
@@ -49,20 +80,11 @@ def _end(response: Response) -> Response:
     method = asked.method if asked.method in _METHODS else "OTHER"
     way, size = _way(asked, response)
     caller = kept.get("library_caller")
-    if log.isEnabledFor(logging.INFO):
-        fields = {
-            "route": route,
-            "method": method,
-            "status": response.status_code,
-            "milliseconds": round(seconds * 1000, 2),
-            "bytes": size,
-            "user": caller.kind if caller else "anonymous",
-        }
-        _say(fields)
-    if current_config().enable_metrics:
-        metrics().count_answer(route, method, response.status_code, way, seconds, size)
-        if response.status_code == 429:
-            metrics().limit_refusals.labels(_limit()).inc()
+    user = caller.kind if caller else "anonymous"
+    counted = metrics() if current_config().enable_metrics else None
+    tell(Told(route, method, response.status_code, milliseconds, size, user, kept.library_request_id), way, counted)
+    if counted is not None and response.status_code == 429:
+        counted.limit_refusals.labels(_limit()).inc()
     return response
 
 
@@ -75,14 +97,6 @@ def _way(asked: Request, response: Response) -> tuple[str, int]:
     if isinstance(response, FileResponse) and response.bytes_by_nginx is not None:
         return "x_accel", response.bytes_by_nginx
     return "python", response.content_length or 0
-
-
-def _say(fields: dict[str, Any]) -> None:
-    """Which route, never which path; a parent or a child, never who."""
-    text = "%(method)s %(route)s %(status)d in %(milliseconds)s ms, %(bytes)d bytes, for %(user)s"
-    line = logging.LogRecord(log.name, logging.INFO, __file__, 0, text, (fields,), None)  # nobody asks who calls us
-    line.library_fields = fields
-    log.handle(line)
 
 
 def _limit() -> str:
