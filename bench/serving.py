@@ -42,11 +42,11 @@ class Target:
     kind: str = "parent"
 
 
-# What is measured: its name, its candidates, and (which of them, how much of which other at least).
-Case = tuple[str, Mapping[str, Target], Sequence[tuple[str, float, str]]]
+# What is measured: its name, its candidates, what is wanted of them.
+Comparison = tuple[str, Mapping[str, Target], Sequence[Want]]
 ITEM, LIST, TWO, DEEP = "/content/77", "/content", "/content?subject_area=math&age_range=3-5", "/content?page=4500"
 RECOMMENDED = "/content/child/1/recommendations"
-CASES: list[Case] = [
+CASES: list[Comparison] = [
     (
         "one item, cached",
         {
@@ -56,7 +56,11 @@ CASES: list[Case] = [
             "ours, parent": Target("ours", ITEM),
             "ours, child": Target("ours", ITEM, "child"),
         },
-        [("ours, parent", 0.65, "bare"), ("ours, child", 0.65, "bare"), ("ours, parent", 2.8, "plain, parent")],
+        [
+            Want("ours, parent", 0.65, "bare"),
+            Want("ours, child", 0.65, "bare"),
+            Want("ours, parent", 2.8, "plain, parent"),
+        ],
     ),
     (
         "list, facets and search, cached",
@@ -66,20 +70,20 @@ CASES: list[Case] = [
             "facets": Target("ours", "/content/subjects"),
             "search": Target("ours", "/content/search?q=lantern"),
         },
-        [("list", 0.6, "bare"), ("facets", 0.6, "bare"), ("search", 0.6, "bare")],
+        [Want("list", 0.6, "bare"), Want("facets", 0.6, "bare"), Want("search", 0.6, "bare")],
     ),
     *(
         (
             f"{name}, not cached",
             {"plain": Target("plain", path), "ours": Target("uncached", path)},
-            [("ours", 20, "plain")],
+            [Want("ours", 20, "plain")],
         )
         for name, path in (("list", LIST), ("list by two filters", TWO), ("list, page 4500", DEEP))
     ),
     (
         "recommendations",
         {"plain": Target("plain", RECOMMENDED, "child"), "ours": Target("uncached", RECOMMENDED, "child")},
-        [("ours", 10, "plain")],
+        [Want("ours", 10, "plain")],
     ),
 ]
 
@@ -97,7 +101,7 @@ def cases(given: Options) -> Iterator[Case]:
         servers = start(stack, given.folder, given.rows)
         for name, targets, wants in CASES:
             rates, slowest = measure(servers, targets, given)
-            yield Case(name, "requests/s", rates, [Want(*want) for want in wants])
+            yield Case(name, "requests/s", rates, wants)
             if "bare" in targets:
                 most = [Want(one, 2, "bare", at_most=True) for one in targets if one.startswith("ours")]
                 yield Case(f"{name}: the slowest of a hundred", "ms", slowest, most)

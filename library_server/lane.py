@@ -116,7 +116,8 @@ class FastLane:
         wanted = self._wanted(environ["PATH_INFO"], query, reads_elsewhere(self._app, claims.kind))
         if wanted is None:
             return None
-        found = self._look(wanted, Actor(claims.user, claims.kind), token, claims.jti)
+        batch = environ[watch.BATCH] = Batch(gate, LONG_SECONDS)  # what is waited here is not waited once more
+        found = self._look(wanted, batch, Actor(claims.user, claims.kind), token, claims.jti)
         if found is None:
             return None
         page, left = found
@@ -131,7 +132,9 @@ class FastLane:
         self._tell(wanted, claims.kind, len(page.body), started, request_id)
         return page.body
 
-    def _look(self, wanted: Wanted, caller: Actor, token: str, jti: str | None) -> tuple[Page, tuple[int, int]] | None:
+    def _look(
+        self, wanted: Wanted, batch: Batch, caller: Actor, token: str, jti: str | None
+    ) -> tuple[Page, tuple[int, int]] | None:
         """The page, and what is left of the limit, which has counted this request; None for all but an ordinary hit."""
         limit = wanted.route.limit
         seconds = limit.get_expiry()
@@ -142,7 +145,7 @@ class FastLane:
         if jti is not None:
             given.append(jti)
         try:
-            told = _LOOK.call(Batch(self._gate, LONG_SECONDS), keys, given)
+            told = _LOOK.call(batch, keys, given)
         except RedisAway:
             return None
         found = told and caching.read_entry(told[0])

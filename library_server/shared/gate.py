@@ -1,12 +1,15 @@
 """The way to Redis: one client an application, and what happens while Redis is away."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from hiredis import pack_command
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import ClusterCrossSlotError, ClusterDownError, MovedError, ResponseError
@@ -44,6 +47,7 @@ class Gate:
         self._client = _client(url)
         self._fails_over = url.startswith(SENTINEL)
         self._lock = threading.Lock()
+        self._own = threading.local()
         self._away = False
         self._refusing = self._is_cluster = False
         self._next_try, self._pause = 0.0, FIRST_PAUSE_SECONDS
@@ -87,11 +91,13 @@ class Gate:
 
         Raises RedisAway.
         """
-        answers = self.ask(lambda client: _pipeline(client, commands))
+        packed = [b"".join(map(pack_command, commands))]
+        answers = self.ask(lambda client: self._exchange(client, packed, len(commands)))
         refusals = [answer for answer in answers if isinstance(answer, RedisError)]
         for refusal in refusals:
             self._note_refusal(refusal)
-        if self._refusing and not refusals and any(command[0] in _WRITES for command in commands):
+        done = zip(commands, answers, strict=True)
+        if self._refusing and not refusals and any(command[0] in _WRITES and answer for command, answer in done):
             self._refusing = False
             log.warning("Redis takes writes again")
         return answers
@@ -105,6 +111,34 @@ class Gate:
             self.ask(lambda client: None)
         except RedisAway:
             return
+
+    def _exchange(self, client: "Redis", packed: list[bytes], count: int) -> list[Any]:
+        connection = self._connection(client)
+        self._own.connection = None  # until all answers are read, it is of no use to anybody else
+        try:
+            connection.send_packed_command(packed, check_health=False)
+            answers = [_answer(connection) for _ in range(count)]
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._own.connection = connection
+        return answers
+
+    def _connection(self, client: "Redis") -> Any:
+        """This thread's connection, since borrowing one each time costs more; made anew if it is not as it was left.
+
+        Like the pool's own check, it sees a server that went away and came back, a fork, and Sentinel's next master.
+        """
+        connection, pool = getattr(self._own, "connection", None), client.connection_pool
+        if connection is not None and self._own.process == os.getpid():
+            with suppress(RedisConnectionError):
+                if pool.owns_connection(connection) and not connection.can_read():
+                    return connection
+            connection.disconnect()
+        connection = pool.make_connection()
+        connection.connect()
+        self._own.process = os.getpid()
+        return connection
 
     def _renew(self) -> None:
         wanted = self._wanted
@@ -168,12 +202,11 @@ def _client(url: str) -> "Redis":
 _WRITES = ("SET", "HINCRBY", "EVALSHA", "EVAL", "DEL")
 
 
-def _pipeline(client: "Redis", commands: list[tuple[Any, ...]]) -> list[Any]:
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    answers: list[Any] = pipeline.execute(raise_on_error=False)
-    return answers
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as refusal:
+        return refusal
 
 
 def _renew(client: "Redis") -> bool:

@@ -6,16 +6,17 @@ one which Redis took although its answer was lost is not taken again.
 
 import os
 import threading
+import time
 import uuid
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from flask import Flask, current_app
 
 from library_server.catalog.services import item_viewed
 from library_server.files.services import item_downloaded
-from library_server.lib.clock import utc_now
 from library_server.shared.gate import RedisAway
 from library_server.shared.redis import Script, redis
 
@@ -51,11 +52,12 @@ class Tally:
 
     def add(self, event: Event, item_id: int) -> None:
         """Counts one, now."""
-        field = name(event, item_id, utc_now())
+        field = name(event, item_id, int(time.time()) // 3600)
         with self._lock:
             if field in self._counts or len(self._counts) < MOST_FIELDS:
                 self._counts[field] += 1
-        self.changed.set()
+        if not self.changed.is_set():  # to set it wakes whoever waits, each time
+            self.changed.set()
 
     def waiting(self) -> int:
         """How many different counts are here."""
@@ -106,9 +108,14 @@ def tally(app: Flask | None = None) -> Tally:
     return kept
 
 
-def name(event: Event, item_id: int, at: datetime) -> str:
-    """How a count is called in Redis."""
-    return f"{event} {item_id} {at.strftime(_HOUR)}"
+def name(event: Event, item_id: int, hours: int) -> str:
+    """How a count of the hour that began so many `hours` after 1970 is called in Redis."""
+    return f"{event} {item_id} {_hour_of(hours)}"
+
+
+@lru_cache(2)
+def _hour_of(hours: int) -> str:
+    return datetime.fromtimestamp(hours * 3600, UTC).strftime(_HOUR)
 
 
 def parse(field: str) -> tuple[str, int, datetime] | None:

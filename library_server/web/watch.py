@@ -18,6 +18,7 @@ from library_server.web.responses import SAFE_HEADERS
 log = logging.getLogger("library_server.requests")
 
 HEADER = "X-Request-ID"
+BATCH = "library_server.batch"  # where the fast lane leaves the batch with which it asked Redis
 UNMATCHED = "unmatched"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -63,6 +64,8 @@ def tell(told: Told, way: str, counted: Metrics | None) -> None:
 def _begin() -> None:
     g.library_started = time.perf_counter()
     g.library_request_id = request_id(request.headers.get(HEADER, ""))
+    if BATCH in request.environ:
+        g.library_batch = request.environ[BATCH]
 
 
 def _end(response: Response) -> Response:

@@ -1,7 +1,7 @@
 """Counting: what counts, and that nothing is lost or counted twice, whatever crashes."""
 
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,10 @@ one_shape = pytest.mark.parametrize("shape", ["backend"])
 
 class Crash(BaseException):
     """Whatever it was, nothing after it ran."""
+
+
+def field_of(event: Any, item: int, at: datetime) -> str:
+    return counting.name(event, item, int(at.replace(tzinfo=UTC).timestamp()) // 3600)
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_an_hour_that_is_over_goes_to_the_analytics_once(
     item, now = make_item(), utc_now()
     before = now - timedelta(hours=1)
     for event, at, number in (("view", before, 3), ("download", before, 2), ("view", now, 9)):
-        redis.hset(COUNTS, counting.name(event, item, at), number)
+        redis.hset(COUNTS, field_of(event, item, at), number)
     for _ in range(2):
         flush()
     values = "metric_name, metric_value::int AS number"
@@ -92,7 +96,7 @@ def test_an_hour_that_is_over_goes_to_the_analytics_once(
     context_of, when = ("additional_data", "recorded_at") if shape == "guide" else ("context_data", "timestamp")
     hour = before.replace(minute=0, second=0, microsecond=0)
     assert (told[when], told[context_of]["content_id"], told[context_of]["event"]) == (hour, item, "view")
-    redis.hset(COUNTS, counting.name("view", item, before), 4)  # one that comes late
+    redis.hset(COUNTS, field_of("view", item, before), 4)  # one that comes late
     flush()
     assert sql("SELECT sum(metric_value)::int AS sum FROM system_analytics") == [{"sum": 9}]
     assert usage_of(sql, item) == 18
@@ -101,7 +105,7 @@ def test_an_hour_that_is_over_goes_to_the_analytics_once(
 @one_shape
 def test_without_the_analytics_table_counts_are_kept(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
     item = make_item()
-    redis.hset(COUNTS, counting.name("view", item, utc_now() - timedelta(hours=2)), 3)
+    redis.hset(COUNTS, field_of("view", item, utc_now() - timedelta(hours=2)), 3)
     sql("ALTER TABLE system_analytics RENAME TO elsewhere")
     try:
         assert flush() == Flushed(views=3)
@@ -113,11 +117,11 @@ def test_without_the_analytics_table_counts_are_kept(context: Any, make_item: An
 @one_shape
 def test_what_is_no_count_of_ours_is_let_pass(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
     item, now = make_item(), utc_now()
-    good = counting.name("view", item, now)
+    good = field_of("view", item, now)
     odd = ["", "x", "view", f"look {item} {now:%Y-%m-%dT%H}", f"view x {now:%Y-%m-%dT%H}", f"view {item} yesterday"]
     odd += [f"view 0 {now:%Y-%m-%dT%H}", f"view {2**31} {now:%Y-%m-%dT%H}", b"\xff\xfe 1 1"]
     redis.hset(COUNTS, mapping={**dict.fromkeys(odd, 5), good: 1})
-    redis.hset(COUNTS, counting.name("download", item, now), "many")
+    redis.hset(COUNTS, field_of("download", item, now), "many")
     assert flush() == Flushed(views=1)
     assert (usage_of(sql, item), redis.exists(COUNTS, BATCH)) == (1, 0)
 
@@ -125,7 +129,7 @@ def test_what_is_no_count_of_ours_is_let_pass(context: Any, make_item: Any, sql:
 @one_shape
 def test_an_item_that_is_gone_is_no_hindrance(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
     item = make_item()
-    redis.hset(COUNTS, mapping={counting.name("view", number, utc_now()): 1 for number in (item, 4711)})
+    redis.hset(COUNTS, mapping={field_of("view", number, utc_now()): 1 for number in (item, 4711)})
     assert flush() == Flushed(views=2)
     assert usage_of(sql, item) == 1
 
@@ -133,7 +137,7 @@ def test_an_item_that_is_gone_is_no_hindrance(context: Any, make_item: Any, sql:
 @one_shape
 def test_somebody_else_at_it_is_let_finish(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
     item = make_item()
-    redis.hset(COUNTS, counting.name("view", item, utc_now()), 1)
+    redis.hset(COUNTS, field_of("view", item, utc_now()), 1)
     redis.set(LOCK, "another", ex=5)
     assert flush() == Flushed()
     assert (usage_of(sql, item), redis.get(LOCK)) == (0, b"another")
@@ -221,7 +225,7 @@ def test_counts_in_are_counts_out_whatever_crashes(
 def test_two_that_flush_at_once_count_once(context: Any, make_item: Any, sql: Any, redis: Any, app: Flask) -> None:
     """Both hold the same batch: the lock of the first had expired."""
     item = make_item()
-    redis.hset(COUNTS, counting.name("view", item, utc_now()), 5)
+    redis.hset(COUNTS, field_of("view", item, utc_now()), 5)
     drop, second = flushing._DROP, []
 
     class Slow:
@@ -243,7 +247,7 @@ def test_two_that_flush_at_once_count_once(context: Any, make_item: Any, sql: An
 @one_shape
 def test_an_old_copy_of_redis_is_not_counted_again(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
     item = make_item()
-    redis.hset(COUNTS, counting.name("view", item, utc_now()), 5)
+    redis.hset(COUNTS, field_of("view", item, utc_now()), 5)
     redis.rename(COUNTS, BATCH)
     redis.hset(BATCH, "id", "a" * 32)
     copy = redis.dump(BATCH)
