@@ -37,7 +37,7 @@ _LOOK = Script(
     + """
 if redis.call('EXISTS', KEYS[4]) == 1 then return false end
 if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return false end
-local generation, entry = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+local generation, entry = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
 if not (generation and entry) then return false end
 local head = generation .. '.' .. ARGV[1] .. ' '
 if string.sub(entry, 1, #head) ~= head then return false end
@@ -156,8 +156,8 @@ class FastLane:
     def _tell(self, wanted: Wanted, user: str, size: int, started: float, request_id: str) -> None:
         route = wanted.route
         milliseconds = round((time.perf_counter() - started) * 1000, 3)
-        told = watch.Told(route.rule, "GET", 200, milliseconds, size, user, request_id)
-        watch.tell(told, "python", self._metrics if self._config.enable_metrics else None)
+        counted = self._metrics if self._config.enable_metrics else None
+        watch.tell(route.rule, "GET", 200, milliseconds, size, user, request_id, "python", counted)
         self._metrics.count_cached(route.name, "hit")
         if route.signal is not None:
             route.signal.send(self._app, **wanted.arguments)

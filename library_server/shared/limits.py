@@ -14,23 +14,26 @@ from library_server.shared.redis import Script, redis
 # Redis', one for all. Returns: allowed, count of the window before, of this one, and milliseconds left of this one.
 HIT = """
 local function hit(key, limit, seconds, cost)
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-  local window = seconds * 1000
+  local time, window = redis.call('TIME'), seconds * 1000
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local number = math.floor(now / window)
   local left = (number + 1) * window - now
   local kept = redis.call('HMGET', key, 'window', 'before', 'count')
-  local before, count = tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
-  if tonumber(kept[1]) == number - 1 then
+  local last, before, count = tonumber(kept[1]), tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
+  if last == number - 1 then
     before, count = count, 0
-  elseif tonumber(kept[1]) ~= number then
+  elseif last ~= number then
     before, count = 0, 0
   end
   if before * left / window + count + cost > limit then
     return {0, before, count, left}
   end
-  redis.call('HSET', key, 'window', number, 'before', before, 'count', count + cost)
-  redis.call('PEXPIRE', key, left + window)
+  if last == number then
+    redis.call('HINCRBY', key, 'count', cost)
+  else
+    redis.call('HSET', key, 'window', number, 'before', before, 'count', cost)
+    redis.call('PEXPIRE', key, left + window)
+  end
   return {1, before, count + cost, left}
 end
 """

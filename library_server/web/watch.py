@@ -4,7 +4,6 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
@@ -30,35 +29,35 @@ def watch(app: Flask) -> None:
     app.after_request(_end)
 
 
-@dataclass(frozen=True)
-class Told:
-    """What is told of an answer: which route, never which path; a parent or a child, never who."""
-
-    route: str
-    method: str
-    status: int
-    milliseconds: float
-    bytes: int
-    user: str
-    request_id: str
-
-
 def request_id(told: str) -> str:
     """The id that the client (or its proxy) gave the request, if it may stand in a log; else a new one."""
     return told if _SANE.fullmatch(told) else secrets.token_hex(16)
 
 
-def tell(told: Told, way: str, counted: Metrics | None) -> None:
-    """Writes the log line of an answer that travelled this `way`, and counts it."""
+def tell(
+    route: str, method: str, status: int, milliseconds: float, size: int, user: str, request_id: str, way: str,
+    counted: Metrics | None,
+) -> None:  # fmt: skip
+    """Writes the log line of an answer that travelled this `way`, and counts it.
+
+    Which route, never which path; a parent or a child, never who.
+    """
     if log.isEnabledFor(logging.INFO):
+        fields = {
+            "route": route,
+            "method": method,
+            "status": status,
+            "milliseconds": milliseconds,
+            "bytes": size,
+            "user": user,
+            "request_id": request_id,
+        }
         text = "%(method)s %(route)s %(status)d in %(milliseconds)s ms, %(bytes)d bytes, for %(user)s"
-        line = logging.LogRecord(
-            log.name, logging.INFO, __file__, 0, text, (vars(told),), None
-        )  # nobody asks who calls
-        line.library_fields = vars(told)
+        line = logging.LogRecord(log.name, logging.INFO, __file__, 0, text, (fields,), None)  # nobody asks who calls
+        line.library_fields = fields
         log.handle(line)
     if counted is not None:
-        counted.count_answer(told.route, told.method, told.status, way, told.milliseconds / 1000, told.bytes)
+        counted.count_answer(route, method, status, way, milliseconds / 1000, size)
 
 
 def _begin() -> None:
@@ -85,7 +84,7 @@ def _end(response: Response) -> Response:
     caller = kept.get("library_caller")
     user = caller.kind if caller else "anonymous"
     counted = metrics() if current_config().enable_metrics else None
-    tell(Told(route, method, response.status_code, milliseconds, size, user, kept.library_request_id), way, counted)
+    tell(route, method, response.status_code, milliseconds, size, user, kept.library_request_id, way, counted)
     if counted is not None and response.status_code == 429:
         counted.limit_refusals.labels(_limit()).inc()
     return response
