@@ -6,7 +6,7 @@ READY := .venv/ready
 E2E := tests/nginx tests/browser tests/dropin tests/monitoring
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-e2e lint format sbom clean
+.PHONY: help run test test-lane test-e2e lint format sbom clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: $(READY) ## Serve the whole library on port 8001, with PostgreSQL and Redis
 
 test: lint ## Check the code, then run the tests against real PostgreSQL, Redis and gunicorn
 	$(BIN)/pytest $(E2E:%=--ignore %)
+
+test-lane: $(READY) ## Run the tests of the contract once more, through the fast lane
+	$(BIN)/pytest --lane tests/accounts tests/catalog tests/search tests/web tests/usage
 
 test-e2e: $(READY) ## Run the tests with real nginx, Chromium and promtool, which must be installed (.ci/run does)
 	$(BIN)/pytest $(E2E)

@@ -1,9 +1,12 @@
 """The Flask extensions, made unbound here and bound to an application by `create_app` or `init_app`."""
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import psycopg2
 from flask import Config as FlaskConfig
 from flask import Flask
 from flask_caching import Cache
@@ -13,7 +16,8 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session
 from psycopg2.extensions import PYDATETIME, new_type, register_type
 from sqlalchemy import MetaData, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase
 
 from library_server.lib import json
@@ -65,6 +69,21 @@ def _time(text: Any, cursor: Any) -> Any:
 _STORED_TIME = new_type((1114,), "STORED_TIME", _time)  # PostgreSQL's number of timestamp without time zone
 
 
+def _check(dialect: Dialect, connection: Any, *_: object) -> None:
+    """A restarted database costs no request its connection, nor, while it runs, a question first (``pool_pre_ping``).
+
+    A server that goes closes its connections, so there is something to be read; the same in the rarer case that a
+    notice has come, where it is asked.
+    """
+    told = select.poll()
+    told.register(connection.fileno(), select.POLLIN)
+    if told.poll(0):
+        try:
+            dialect.do_ping(connection)
+        except psycopg2.Error:
+            raise InvalidatePoolError from None
+
+
 class LibraryDatabase(SQLAlchemy):
     """Flask-SQLAlchemy that can live in an application which has a `SQLAlchemy` of its own.
 
@@ -86,7 +105,6 @@ class LibraryDatabase(SQLAlchemy):
             "json_serializer": lambda value: json.encode(value).decode(),
             "json_deserializer": json.decode_stored,
             "hide_parameters": True,  # an error in the log tells no e-mail
-            "pool_pre_ping": True,  # a restarted database never costs a request its connection
             "connect_args": {
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "application_name": "library-server",
@@ -103,6 +121,7 @@ class LibraryDatabase(SQLAlchemy):
             with app.app_context():
                 for engine in self.engines.values():
                     event.listen(engine, "connect", lambda connection, _: register_type(_STORED_TIME, connection))
+                    event.listen(engine, "checkout", partial(_check, engine.dialect))
         finally:
             app.extensions.pop("sqlalchemy", None)
             if theirs is not None:
@@ -134,6 +153,11 @@ def bind_cache(app: Flask) -> None:
 
 
 def bind_limiter(app: Flask) -> None:
-    """Flask-Limiter with our storage (`shared.limits`, which has the scheme ``library``)."""
+    """Flask-Limiter with our storage (`shared.limits`, which has the scheme ``library``).
+
+    To an application that has it already it adds no hooks: they look for limits at each request, a host's too, where
+    ours are asked by the decorators of our views.
+    """
+    app.extensions.setdefault("limiter", set()).add(limiter)
     with wearing(app, {}):
         limiter.init_app(app)

@@ -422,6 +422,7 @@ def test_a_failed_if_match_on_a_list_is_an_error_like_any_other(client, as_child
         assert client.get("/content", headers=as_child | {"If-Match": header}).status_code == 200
 
 
+@pytest.mark.cold
 def test_pages_and_totals_of_a_big_library_are_read_from_the_lists_indexes(app, as_child, database_url):
     _fill(database_url, rows=20_000)
     for name in FILTERS:

@@ -16,6 +16,7 @@ from library_server.extensions import cache, db
 from library_server.shared.gate import GENERATION
 from library_server.web.caching import forget, look_for_changes
 
+pytestmark = pytest.mark.cold
 one_shape = pytest.mark.parametrize("shape", ["backend"])
 LISTS = ["/content", "/content?subject_area=math&page=1", "/content/subjects", "/content/age-ranges"]
 

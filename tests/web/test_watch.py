@@ -14,7 +14,7 @@ from library_server.extensions import db
 from library_server.web.logs import JsonLines
 from tests.conftest import QUIET, SECRET, Servers
 
-pytestmark = pytest.mark.parametrize("shape", ["guide"])
+pytestmark = [pytest.mark.parametrize("shape", ["guide"]), pytest.mark.cold]
 SANE = ("a", "x" * 64, "Ab9._-", "0f39d04f-9d04-4099-69d5-01f783dc308c")
 INSANE = ("", "x" * 65, "a b", "a@example.org", "a/b", "ä", 'a"', "{}", "a,b", "$(x)")
 
