@@ -86,7 +86,8 @@ def test_a_hit_is_told_alike(
     path: str, origins: str, origin: str | None, cached: Any, quickly: Any, as_child: Any, make_item: Any, redis: Any,
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    app, path = cached(CORS_ORIGINS=origins), path.format(item=make_item())
+    limits = {f"RATE_LIMIT_{name}": "1000 per hour" for name in ("DEFAULT", "SEARCH")}
+    app, path = cached(CORS_ORIGINS=origins, **limits), path.format(item=make_item())
     asked = as_child | {"X-Request-ID": "one"} | ({"Origin": origin} if origin else {})
     warm(app, path, asked)
     caplog.set_level(logging.INFO, "library_server.requests")
@@ -115,7 +116,7 @@ def test_a_hit_is_told_alike(
         )
     quick, normal = told
     assert quickly == [False, True]  # the warming, the lane; the normal way is asked past it
-    assert reset(quick["headers"]) - reset(normal["headers"]) in (-1, 0, 1)  # the clock of Redis went on
+    assert abs(reset(quick["headers"]) - reset(normal["headers"])) < 10  # the clock of Redis went on
     assert {**quick, "headers": without_reset(quick)} == {**normal, "headers": without_reset(normal)}
 
 
