@@ -6,7 +6,7 @@ READY := .venv/ready
 E2E := tests/nginx tests/browser tests/dropin tests/monitoring
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-lane test-e2e lint format sbom clean
+.PHONY: help run test test-lane test-e2e bench lint format sbom clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ lint: $(READY) ## Check formatting, style, types, and known holes in what we sta
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@$(BIN)/python .ci/audit.py
+
+bench: $(READY) ## Measure speed beside two references (half an hour; needs wrk and nginx), and write docs/performance.md
+	@command -v wrk >/dev/null || { echo 'wrk is needed: apt-get install wrk' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,embedded,bench]'
+	$(BIN)/python -m bench
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff format .

@@ -73,6 +73,11 @@ class Case:
         return "\n".join([*lines, *([self.note] if self.note else [])])
 
 
+def wants(cases: Sequence[Case]) -> list[tuple[Case, Want]]:
+    """All that is wanted, with its case."""
+    return [(case, want) for case in cases for want in case.wants]
+
+
 @contextmanager
 def scratch_app(**settings: object) -> Iterator[Flask]:
     """An application on an empty, migrated database and an empty Redis of its own."""

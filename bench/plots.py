@@ -1,0 +1,54 @@
+"""Plots of what was measured, as SVG."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from bench.harness import Case, wants
+
+matplotlib.rcParams["svg.hashsalt"] = "library-server"  # the same figures make the same file
+_SIZED = re.compile(r"(?:(?P<what>.*), )?(?P<rows>[\d,]+) rows")
+_REACHED, _MISSED = "#2b7a4b", "#b5432a"
+
+
+def plot_ratios(cases: Sequence[Case], path: Path) -> None:
+    """A bar for each thing wanted: past 1 it is reached, whichever way it is counted."""
+    found = list(reversed(wants(cases)))
+    if not found:
+        return
+    figure = Figure(figsize=(10, 1 + 0.28 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    reached = [want.bound / want.ratio(case) if want.at_most else want.ratio(case) / want.bound for case, want in found]
+    colours = [_REACHED if each >= 1 else _MISSED for each in reached]
+    axes.barh([f"{case.name}: {want.of}" for case, want in found], reached, color=colours)
+    for place, each in enumerate(reached):
+        axes.text(each, place, f" {each:.2f}", va="center", fontsize=8)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("what was reached, divided by what was wanted")
+    axes.tick_params(axis="y", labelsize=8)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def plot_rows(cases: Sequence[Case], path: Path) -> None:
+    """Time against rows, of cases whose candidates are sizes of the library."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots()
+    for case in cases:
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for name in case.figures:
+            if sized := _SIZED.fullmatch(name):
+                lines.setdefault(sized["what"] or "", []).append(
+                    (int(sized["rows"].replace(",", "")), case.median(name))
+                )
+        for what, points in lines.items():
+            rows, medians = zip(*sorted(points), strict=True)
+            label = f"{case.name} ({what})" if what else case.name
+            axes.plot(rows, medians, "--" if what else "-", marker=".", label=label, alpha=0.4 if what else 1)
+    if axes.lines:
+        axes.set(xscale="log", yscale="log", xlabel="rows of the library", ylabel="milliseconds")
+        axes.legend(fontsize=7, ncols=2)
+        figure.savefig(path, metadata={"Date": None})
