@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from library_server.recommendations import stored
 
@@ -19,11 +19,11 @@ SLOW = 2.0  # times an item's average: success that took so long was hard
 MAX_AGE = 120
 ANY = ""  # of content types
 
+_WEIGHTS = tuple(FADING**place for place in range(LATEST))
 _PHONEMIC_STEPS = stored.STEPS | {"beginning": 0, "developing": 1, "proficient": 2}
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """The newest attempt at one item, with what is known of the item; None is unknown."""
 
     content_id: int
@@ -42,8 +42,7 @@ class Attempt:
         return self.accuracy is not None and self.accuracy >= MASTERED
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What the latest attempts say of one skill: percent, the step they were at, and whether they took long."""
 
     score: float
@@ -73,7 +72,8 @@ class Profile:
     @cached_property
     def recent(self) -> Result | None:
         """The latest attempts at anything, as one result."""
-        return _result(self.attempts)
+        rated = [attempt for attempt in self.attempts if attempt.accuracy is not None]
+        return _result(rated) if rated else None
 
     @cached_property
     def engagement(self) -> Mapping[str, tuple[float, int]]:
@@ -88,8 +88,8 @@ class Profile:
     def needy(self) -> list[str]:
         """The skills known to need work, the neediest first."""
         weak = {name: result.score for name, result in self.results.items() if result.score < MASTERED}
-        told = dict.fromkeys(self.challenges - self.strengths - set(self.results), CHALLENGE)
-        return sorted(weak | told, key=lambda name: ((weak | told)[name], name))
+        weak |= dict.fromkeys(self.challenges - self.strengths - set(self.results), CHALLENGE)
+        return sorted(weak, key=lambda name: (weak[name], name))
 
 
 def build(
@@ -135,17 +135,18 @@ def results_of(attempts: Sequence[Attempt]) -> dict[str, Result]:
     """The results by skill of attempts, newest first."""
     latest: defaultdict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
-        for name in attempt.skills or (attempt.subject,):
-            if name and attempt.accuracy is not None and len(latest[name]) < LATEST:
+        if attempt.accuracy is not None:
+            for name in attempt.skills or (attempt.subject,):
                 latest[name].append(attempt)
-    return {name: result for name, found in latest.items() if (result := _result(found))}
+    return {name: _result(found) for name, found in latest.items() if name}
 
 
-def _result(attempts: Sequence[Attempt]) -> Result | None:
-    rated = [(attempt.accuracy, attempt) for attempt in attempts if attempt.accuracy is not None][:LATEST]
-    if not rated:
-        return None
-    weights = [FADING**place for place in range(len(rated))]
-    score = sum(weight * accuracy for weight, (accuracy, _) in zip(weights, rated, strict=True)) / sum(weights)
-    steps = [attempt.step for _, attempt in rated if attempt.step is not None]
-    return Result(score, round(sum(steps) / len(steps)) if steps else None, rated[0][1].slow)
+def _result(rated: Sequence[Attempt]) -> Result:
+    score = total = 0.0
+    steps = []
+    for weight, attempt in zip(_WEIGHTS, rated, strict=False):
+        score += weight * (attempt.accuracy or 0)
+        total += weight
+        if attempt.step is not None:
+            steps.append(attempt.step)
+    return Result(score / total, round(sum(steps) / len(steps)) if steps else None, rated[0].slow)

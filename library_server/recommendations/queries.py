@@ -1,16 +1,16 @@
 """Reads of what others keep about a child, with just the columns that are there."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     CTE,
-    ColumnElement,
-    Numeric,
-    RowMapping,
+    Double,
     Select,
-    Text,
+    bindparam,
     case,
     cast,
     column,
@@ -24,14 +24,16 @@ from sqlalchemy import (
 )
 
 from library_server.catalog.models import ContentItem
+from library_server.catalog.visibility import shown
 from library_server.extensions import db
-from library_server.recommendations import stored
+from library_server.recommendations import rows, stored
+from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import MASTERED, SLOW, Attempt
 from library_server.shared import schema
 
 LATEST_ITEMS = 300  # attempts whose items are looked at
+UNFINISHED = 100  # of these, items that are scored whatever else is
 MAX_ID = 2**31 - 1
-_MAX_JSON_CHARACTERS = 4000
 _CHILD = (
     *("id", "parent_id", "name", "age", "current_phonemic_level", "ai_difficulty_adjustment"),
     *("current_week", "skill_strengths", "skill_challenges"),
@@ -72,54 +74,64 @@ def skill_scores(child_id: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Tried:
-    """The items that a child tried: how many, which of them it mastered, and the latest attempts, newest first."""
+    """What a child tried: how many items, which it mastered, the latest attempts and items begun, newest first."""
 
     count: int = 0
     mastered: frozenset[int] = frozenset()
     latest: Sequence[Attempt] = ()
+    begun: Sequence[Candidate] = ()  # that everybody may see, of any age range
 
 
 def tried(child_id: int) -> Tried:
-    """What the newest attempt at each item says. One statement, and one for the items of the latest."""
+    """What the newest attempt at each item says; one statement."""
     there = schema.columns("progress")
     if not {"child_id", "content_id"} <= there:
         return Tried()
-    newest = _newest_of_each(child_id, there)
+    found = db.session.execute(_latest(there), {"child": child_id}).all()
+    if not found:
+        return Tried()
+    attempts = [_attempt(row) for row in found]
+    begun = (row for row, attempt in zip(found, attempts, strict=True) if row.id and row.shown and not attempt.mastered)
+    return Tried(
+        found[0].tried,
+        frozenset(found[0].mastered or ()),
+        attempts,
+        [rows.candidate(row) for row in islice(begun, UNFINISHED)],
+    )
+
+
+@lru_cache(maxsize=8)
+def _latest(there: frozenset[str]) -> Select[Any]:
+    """The latest attempts at different items, each with its item, by what columns there are."""
+    newest = _newest_of_each(there)
+    order = (newest.c.at.desc().nulls_last(), newest.c.content_id.desc())
+    place = func.row_number().over(order_by=order)
     # infinity and NaN are no accuracy
     good = newest.c.accuracy_percentage.between(MASTERED, 1e300)
-    order = (newest.c.at.desc().nulls_last(), newest.c.content_id.desc())
-    first = func.row_number().over(order_by=order) == 1  # what is told of all is told once
-    told = (
-        case((first, select(func.count()).select_from(newest).scalar_subquery())).label("count"),
-        case((first, select(func.array_agg(newest.c.content_id)).where(good).scalar_subquery())).label("mastered"),
+    told = (  # of all, once
+        case((place == 1, select(func.count()).select_from(newest).scalar_subquery())).label("tried"),
+        case((place == 1, select(func.array_agg(newest.c.content_id)).where(good).scalar_subquery())).label("mastered"),
     )
-    rows = db.session.execute(select(newest, *told).order_by(*order).limit(LATEST_ITEMS)).mappings().all()
-    if not rows:
-        return Tried()
-    items = _items([row["content_id"] for row in rows])
-    attempts = [_attempt(row, items.get(row["content_id"], {})) for row in rows]
-    return Tried(rows[0]["count"], frozenset(rows[0]["mastered"] or ()), attempts)
+    latest = select(newest, place.label("place"), *told).order_by(*order).limit(LATEST_ITEMS).subquery()
+    item = (*rows.SCORED, rows.ITEM.average_completion_time, shown().label("shown"))
+    return select(latest, *item).outerjoin_from(latest, ContentItem, rows.ITEM.id == latest.c.content_id).order_by(
+        latest.c.place
+    )
 
 
-def _newest_of_each(child_id: int, there: Collection[str]) -> CTE:
+def _newest_of_each(there: Collection[str]) -> CTE:
     progress = table("progress", *(column(name) for name in there))
     # as a number: a date may be infinite or before our era
-    when = cast(extract("epoch", progress.c.session_date), Numeric) if "session_date" in there else null()
+    when = cast(extract("epoch", progress.c.session_date), Double) if "session_date" in there else null()
     order = [when.desc().nulls_last(), *([progress.c.id.desc()] if "id" in there else [])]
     told = [(progress.c[name] if name in there else null()).label(name) for name in _ATTEMPT]
     return (
         select(*told, when.label("at"))
-        .where(progress.c.child_id == child_id, progress.c.content_id.is_not(None))
+        .where(progress.c.child_id == bindparam("child"), progress.c.content_id.is_not(None))
         .prefix_with(text("DISTINCT ON (progress.content_id)"))
         .order_by(progress.c.content_id, *order)
         .cte("newest")
     )
-
-
-def short_text(column: Any) -> ColumnElement[str | None]:
-    """A JSON column as text, where it is not so long that it names no skills."""
-    told = cast(column, Text)
-    return case((func.length(told) <= _MAX_JSON_CHARACTERS, told))
 
 
 def _newest(source: str, child_id: int, wanted: Sequence[str], order: Sequence[str]) -> dict[str, Any] | None:
@@ -141,31 +153,19 @@ def _first(wanted: Select[Any]) -> dict[str, Any] | None:
     return None if row is None else {str(name): value for name, value in row.items()}
 
 
-def _items(ids: Sequence[int]) -> dict[int, RowMapping]:
-    wanted = select(
-        ContentItem.id,
-        ContentItem.subject_area,
-        ContentItem.content_type,
-        ContentItem.difficulty_level,
-        ContentItem.average_completion_time,
-        short_text(ContentItem.skill_objectives).label("skill_objectives"),
-    ).where(ContentItem.id.in_(ids))
-    return {row["id"]: row for row in db.session.execute(wanted).mappings()}
-
-
-def _attempt(row: RowMapping, item: RowMapping | Mapping[str, Any]) -> Attempt:
-    took = stored.number(row.get("completion_time"), 0, 1e9)
-    usual = stored.number(item.get("average_completion_time"), 1, 1e9)
-    skill = stored.skill(row.get("phonemic_skill"))
+def _attempt(row: Any) -> Attempt:
+    took = stored.number(row.completion_time, 0, 1e9)
+    usual = stored.number(row.average_completion_time, 1, 1e9)
+    skill = stored.skill(row.phonemic_skill)
     return Attempt(
-        content_id=row["content_id"],
-        accuracy=stored.percent(row.get("accuracy_percentage")),
-        attempts=stored.whole(row.get("attempts_count"), 1, 10**6) or 1,
-        engagement=stored.percent(row.get("engagement_score")),
-        skills=(skill,) if skill else stored.skills_of_text(item.get("skill_objectives")),
-        subject=item.get("subject_area") or "",
-        content_type=item.get("content_type") or "",
-        step=stored.step(item.get("difficulty_level")),
-        on=stored.day(row.get("at")),
+        content_id=row.content_id,
+        accuracy=stored.percent(row.accuracy_percentage),
+        attempts=stored.whole(row.attempts_count, 1, 10**6) or 1,
+        engagement=stored.percent(row.engagement_score),
+        skills=(skill,) if skill else stored.skills_of_text(row.skills),
+        subject=row.subject_area or "",
+        content_type=row.content_type or "",
+        step=stored.step(row.difficulty_level),
+        on=stored.day(row.at),
         slow=took is not None and usual is not None and took > SLOW * usual,
     )

@@ -1,17 +1,22 @@
 """From scored items to a list: the best first, varied, and in the same order all day."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from heapq import heapify, heappop, heapreplace
 
 from library_server.recommendations import scoring
+from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import Profile
-from library_server.recommendations.scoring import Average, Candidate
+from library_server.recommendations.quick import Scorer, Standing
 
 # Each further item of the same subject or main skill is divided by 1 + this, 1 + twice this, …
 SAME_SUBJECT = 0.25
 SAME_SKILL = 0.15
+
+# Its score for variety of skills and its score, both negative so that the best is the least, its id and itself.
+_Waiting = tuple[float, float, int, Candidate]
 
 
 @dataclass(frozen=True)
@@ -24,39 +29,57 @@ class Ranked:
 
 
 def rank(
-    child: Profile, candidates: Sequence[Candidate], weights: Mapping[str, float], limit: int, today: date, seed: str
+    child: Profile, candidates: Iterable[Candidate], weights: Mapping[str, float], limit: int, today: date, seed: str
 ) -> list[Ranked]:
     """At most `limit` items, by falling score. `seed` names the child; equal items change places from day to day."""
     wanted = [item for item in candidates if item.id not in child.mastered]
-    average = Average.of(wanted)
-    scored = []
-    for item in wanted:
-        parts = scoring.parts(child, item, average, today, seed)
-        scored.append(Ranked(item, scoring.score(parts, weights), parts))
-    scored.sort(key=lambda each: (-each.score, each.item.id))
-    return _varied(scored, limit)
+    return best(child, wanted, Standing(wanted, weights, today), limit, seed)
 
 
-def _varied(scored: Sequence[Ranked], limit: int) -> list[Ranked]:
-    """Greedy: the best of each subject and skill is compared, so a list costs `limit` times their number."""
-    queues: dict[tuple[str, str], list[Ranked]] = {}
-    for each in reversed(scored):
-        queues.setdefault((each.item.subject, each.item.practises[0]), []).append(each)
-    places = {id(each): place for place, each in enumerate(scored)}
+def best(
+    child: Profile, candidates: Iterable[Candidate], standing: Standing, limit: int, seed: str
+) -> list[Ranked]:
+    """The same of items none of which is mastered, by what they are worth to every child."""
+    scorer = Scorer(child, standing, seed)
+    varied = _varied([(scorer.score(item), item) for item in candidates], limit)
+    return [
+        Ranked(item, round(score, 4), scoring.parts(child, item, standing.average, standing.today, seed))
+        for score, item in varied
+    ]
+
+
+def _varied(scored: Iterable[tuple[float, Candidate]], limit: int) -> list[tuple[float, Candidate]]:
+    """Greedy: the best of each subject are compared, and only what comes to the top is divided anew."""
+    heaps: dict[str, list[_Waiting]] = {}
+    for score, item in scored:
+        heaps.setdefault(item.subject, []).append((-score, -score, item.id, item))
+    for heap in heaps.values():
+        heapify(heap)
     subjects: Counter[str] = Counter()
     skills: Counter[tuple[str, str]] = Counter()
-    chosen: list[Ranked] = []
-    while queues and len(chosen) < limit:
+    chosen: list[tuple[float, Candidate]] = []
 
-        def varied(kind: tuple[str, str]) -> float:
-            repeats = (1 + SAME_SUBJECT * subjects[kind[0]]) * (1 + SAME_SKILL * skills[kind])
-            return queues[kind][-1].score / repeats
+    def value(subject: str) -> tuple[float, float, int]:
+        least, score, number, _ = heaps[subject][0]
+        return least / (1 + SAME_SUBJECT * subjects[subject]), score, number
 
-        kind = min(queues, key=lambda kind: (-varied(kind), places[id(queues[kind][-1])]))
-        value, best = varied(kind), queues[kind].pop()
-        chosen.append(Ranked(best.item, round(value, 4), best.parts))
-        subjects[kind[0]] += 1
-        skills[kind] += 1
-        if not queues[kind]:
-            del queues[kind]
+    while heaps and len(chosen) < limit:
+        subject = min(heaps, key=value)
+        chosen.append((-value(subject)[0], heaps[subject][0][3]))
+        subjects[subject] += 1
+        skills[subject, heaps[subject][0][3].practises[0]] += 1
+        heappop(heaps[subject])
+        _settle(heaps[subject], skills)
+        if not heaps[subject]:
+            del heaps[subject]
     return chosen
+
+
+def _settle(heap: list[_Waiting], skills: Mapping[tuple[str, str], int]) -> None:
+    """Brings to the top what is the best now: what waits further down has only become worse since it was put there."""
+    while heap:
+        least, score, number, item = heap[0]
+        now = score / (1 + SAME_SKILL * skills[item.subject, item.practises[0]])
+        if now == least:
+            return
+        heapreplace(heap, (now, score, number, item))

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import date
 
-from library_server.recommendations import scoring
+from library_server.recommendations import items, scoring
+from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import EASIER, HARDER, MASTERED, NEEDED_BEFORE, Profile
-from library_server.recommendations.scoring import Candidate
 
 ABOUT_THE_CHILD = ("skill_need", "unfinished")
 NEW_DAYS = 30
@@ -91,7 +91,7 @@ def _difficulty(child: Profile, item: Candidate, parts: Mapping[str, float]) -> 
 
 
 def _success(item: Candidate) -> str | None:
-    if item.success is None or item.success < GOOD_SUCCESS or item.uses < scoring.FEW:
+    if item.success is None or item.success < GOOD_SUCCESS or item.uses < items.FEW:
         return None
     return f"Children succeed with it {int(item.success)} % of the time."
 

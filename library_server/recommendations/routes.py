@@ -6,6 +6,7 @@ from library_server.accounts.guards import current_actor, require_user
 from library_server.recommendations import replies, schemas, services
 from library_server.recommendations.errors import AccessDenied, ChildNotFound
 from library_server.web.blueprints import LibraryBlueprint
+from library_server.web.caching import with_generation
 from library_server.web.inputs import load_query
 from library_server.web.openapi import document
 from library_server.web.replica import may_lag
@@ -17,6 +18,7 @@ bp = LibraryBlueprint("recommendations", __name__)
 @bp.get("/content/child/<int:child_id>/recommendations")
 @document(replies.RecommendationList, query=schemas.RecommendationQuery, fails=(AccessDenied, ChildNotFound))
 @require_user
+@with_generation
 @may_lag
 def recommend(child_id: int) -> Response:
     """What suits a child next, and why; for that child and its parent.

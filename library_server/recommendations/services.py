@@ -9,7 +9,7 @@ from library_server.actor import Actor
 from library_server.catalog.models import ContentItem
 from library_server.config import current_config
 from library_server.lib.clock import utc_now
-from library_server.recommendations import candidates, profile, queries, ranking, reasons
+from library_server.recommendations import candidates, pools, profile, queries, ranking, reasons
 from library_server.recommendations.errors import AccessDenied, ChildNotFound
 from library_server.recommendations.profile import Profile
 
@@ -46,15 +46,11 @@ def recommend(actor: Actor, child_id: int, limit: int) -> Recommendations:
     tried = queries.tried(child_id)
     scores = queries.skill_scores(child_id)
     child = profile.build(row, scores, tried.latest, tried.mastered, settings.age_ranges)
-    found = candidates.find_candidates(
-        actor,
-        [EVERY_AGE, *([child.age_range] if child.age_range else [])],
-        child.mastered,
-        child.needy,
-        [attempt.content_id for attempt in child.attempts if not attempt.mastered],
-    )
+    ages = [EVERY_AGE, *([child.age_range] if child.age_range else [])]
     weights = settings.recommendation_weights
-    ranked = ranking.rank(child, found, weights, limit, today, str(child_id))
+    pool = pools.find_pool(ages, weights, today)
+    found = pool.candidates_for(child, (item for item in tried.begun if item.age_range in ages))
+    ranked = ranking.best(child, found, pool.standing, limit, str(child_id))
     told = _told(actor, child, ranked, weights, today)
     return Recommendations(child_id, str(row.get("name") or ""), child, tried.count, told)
 

@@ -16,8 +16,10 @@ STEPS = {"beginner": 0, "easy": 0, "intermediate": 1, "standard": 1, "advanced":
 
 def number(value: Any, least: float, most: float) -> float | None:
     """`value` from `least` to `most`; None where it is no finite number in that range."""
+    if value is None or isinstance(value, bool | str | bytes):
+        return None
     try:
-        found = float(value) if not isinstance(value, bool | str | bytes) else math.nan
+        found = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return found if least <= found <= most else None

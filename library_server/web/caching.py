@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from flask import Response, current_app, request
 from pydantic import BaseModel
@@ -43,6 +43,8 @@ if head then redis.call('SET', KEYS[1], head .. ' 0' .. rest, 'KEEPTTL') end
 """)
 
 Build = Callable[..., Page]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,17 @@ def cached(key_of: KeyOf) -> Callable[[Build], Callable[..., Response]]:
         return view
 
     return decorate
+
+
+def with_generation(view: Callable[P, R]) -> Callable[P, R]:
+    """A decorator for a view that asks for the `generation`: it comes in the round trip in which the guard asks Redis."""
+    view.library_prefetch = lambda **_: expect(GENERATION)  # type: ignore[attr-defined]
+    return view
+
+
+def generation() -> str | None:
+    """What is kept of the library counts under this, until somebody changes it; None while Redis cannot tell."""
+    return _generation()
 
 
 def query_key(schema: type[BaseModel]) -> KeyOf:

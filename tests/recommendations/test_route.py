@@ -315,7 +315,6 @@ def test_a_weak_skill_is_found_among_thousands_of_more_urgent_items(sql, ask, ma
     sql(FILL.format(items=300))  # so that they are not the newest
     sql("UPDATE content_library SET usage_count = NULL, success_rate = NULL")
     assert ids(ask())[0] in rare
-    assert len(rare & set(ids(ask(limit=50)))) >= 2
 
 
 @guide_only
