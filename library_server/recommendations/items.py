@@ -5,20 +5,23 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
 FEW = 20  # uses: an item with that many is believed half, half its success is the mean of all
 BELIEVED = 0.5  # how far the success of many outweighs what an item says of its difficulty
 
 
-class Traits(NamedTuple):
-    """What a child's results say something of; many items are alike in it."""
+@dataclass(frozen=True, eq=False)
+class Traits:
+    """What a child's results say something of. Items that are alike share one (`traits_of`), so it is quickly found."""
 
     subject: str
     practises: tuple[str, ...]  # its skills, or where it names none its subject
     prerequisites: tuple[str, ...]
     step: int | None
+
+
+traits_of = lru_cache(maxsize=10_000)(Traits)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Candidate:
 
     @cached_property
     def traits(self) -> Traits:
-        return Traits(self.subject, self.skills or (self.subject,), self.prerequisites, self.step)
+        return traits_of(self.subject, self.skills or (self.subject,), self.prerequisites, self.step)
 
     @property
     def practises(self) -> tuple[str, ...]:

@@ -1,33 +1,22 @@
 """Reads of what others keep about a child, with just the columns that are there."""
 
-from collections.abc import Collection, Sequence
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    Double,
-    Select,
-    bindparam,
-    case,
-    cast,
-    column,
-    extract,
-    func,
-    null,
-    or_,
-    select,
-    table,
-    text,
-)
+from pydantic_core import from_json
+from sqlalchemy import CTE, Double, Text, bindparam, cast, column, extract, func, null, select, table, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql.psycopg2 import dialect
+from sqlalchemy.sql.compiler import Compiled
 
 from library_server.catalog.models import ContentItem
 from library_server.catalog.visibility import shown
 from library_server.extensions import db
 from library_server.recommendations import rows, stored
-from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import MASTERED, SLOW, Attempt
 from library_server.shared import schema
 
@@ -39,37 +28,11 @@ _CHILD = (
     *("current_week", "skill_strengths", "skill_challenges"),
 )
 _ATTEMPT = (
-    "content_id",
-    "accuracy_percentage",
-    "attempts_count",
-    "engagement_score",
-    "completion_time",
-    "phonemic_skill",
+    *("content_id", "accuracy_percentage", "attempts_count", "engagement_score", "completion_time", "phonemic_skill"),
 )
-SCORED_SKILLS = (  # the columns of the backend's progress: a score each, 0 to 100
-    *("rhyming", "onset_fluency", "blending", "isolating_final_medial", "segmenting", "adding_phonemes"),
-    *("deleting_phonemes", "substituting_phonemes", "phonemic_awareness"),
-)
-
-
-def find_child(child_id: int) -> dict[str, Any] | None:
-    """The row of ``child``; what the table lacks is missing in it."""
-    there = schema.columns("child")
-    if "id" not in there or not 0 < child_id <= MAX_ID:
-        return None
-    source = table("child", *(column(name) for name in _CHILD if name in there))
-    return _first(select(source).where(source.c.id == child_id))
-
-
-def skill_scores(child_id: int) -> dict[str, float]:
-    """Scores by skill, 0 to 100: of ``progress``, and what it does not tell of the newest of ``assessments``."""
-    found: dict[str, float] = {}
-    if newest := _newest("assessments", child_id, ["skill_scores"], ["administered_at", "assessment_id"]):
-        found |= stored.scores(newest["skill_scores"])
-    there = schema.columns("progress")
-    if newest := _newest("progress", child_id, [name for name in SCORED_SKILLS if name in there], ["id"]):
-        found |= stored.scores(dict(newest))
-    return found
+_OF_ITEM = (*rows.SCORED, rows.ITEM.average_completion_time, shown().label("shown"))
+# An attempt and its item, as PostgreSQL lists them in JSON: one value is read much quicker than 300 rows.
+_Latest: Any = namedtuple("_Latest", [*_ATTEMPT, "at", *(each.name for each in _OF_ITEM)])
 
 
 @dataclass(frozen=True)
@@ -79,52 +42,74 @@ class Tried:
     count: int = 0
     mastered: frozenset[int] = frozenset()
     latest: Sequence[Attempt] = ()
-    begun: Sequence[Candidate] = ()  # that everybody may see, of any age range
+    begun: Sequence[Any] = ()  # rows for `rows.candidate`, that everybody may see, of any age range
 
 
-def tried(child_id: int) -> Tried:
-    """What the newest attempt at each item says; one statement."""
-    there = schema.columns("progress")
-    if not {"child_id", "content_id"} <= there:
-        return Tried()
-    found = db.session.execute(_latest(there), {"child": child_id}).all()
-    if not found:
-        return Tried()
-    attempts = [_attempt(row) for row in found]
-    begun = (row for row, attempt in zip(found, attempts, strict=True) if row.id and row.shown and not attempt.mastered)
+def find_child(child_id: int) -> tuple[Mapping[str, Any], Tried] | None:
+    """The row of ``child``, without what the table lacks, and what its newest attempt at each item says.
+
+    One statement.
+    """
+    there = schema.columns("child")
+    if "id" not in there or not 0 < child_id <= MAX_ID:
+        return None
+    asked = _child(there, schema.columns("progress"))
+    connection = db.session.connection()
+    found = connection.exec_driver_sql(asked.string, {**asked.params, "child": child_id}).mappings().first()
+    if found is None:
+        return None
+    row = {name: found[name] for name in _CHILD if name in found}
+    return row, _tried(found) if found.get("latest") else Tried()
+
+
+def _tried(found: Mapping[str, Any]) -> Tried:
+    latest = [_Latest(*each) for each in from_json(found["latest"])]
+    attempts = [_attempt(each) for each in latest]
+    begun = (row for row, attempt in zip(latest, attempts, strict=True) if row.id and row.shown and not attempt.mastered)
     return Tried(
-        found[0].tried,
-        frozenset(found[0].mastered or ()),
+        found["tried"],
+        frozenset(found["mastered"] or ()),
         attempts,
-        [rows.candidate(row) for row in islice(begun, UNFINISHED)],
+        list(islice(begun, UNFINISHED)),
     )
 
 
 @lru_cache(maxsize=8)
-def _latest(there: frozenset[str]) -> Select[Any]:
-    """The latest attempts at different items, each with its item, by what columns there are."""
-    newest = _newest_of_each(there)
+def _child(of_child: frozenset[str], of_progress: frozenset[str]) -> Compiled:
+    """The statement for the columns that there are, compiled once."""
+    child = table("child", *(column(name) for name in of_child))
+    asked = select(*(child.c[name] for name in _CHILD if name in of_child)).where(child.c.id == bindparam("child"))
+    if {"child_id", "content_id"} <= of_progress:
+        newest = _newest_of_each(of_progress)
+        # infinity and NaN are no accuracy
+        mastered = select(func.array_agg(newest.c.content_id)).where(
+            newest.c.accuracy_percentage.between(MASTERED, 1e300)
+        )
+        asked = asked.add_columns(
+            select(func.count()).select_from(newest).scalar_subquery().label("tried"),
+            mastered.scalar_subquery().label("mastered"),
+            _latest(newest).label("latest"),
+        )
+    return asked.compile(dialect=dialect())
+
+
+def _latest(newest: CTE) -> Any:
+    """The latest of these attempts as JSON."""
     order = (newest.c.at.desc().nulls_last(), newest.c.content_id.desc())
-    place = func.row_number().over(order_by=order)
-    # infinity and NaN are no accuracy
-    good = newest.c.accuracy_percentage.between(MASTERED, 1e300)
-    told = (  # of all, once
-        case((place == 1, select(func.count()).select_from(newest).scalar_subquery())).label("tried"),
-        case((place == 1, select(func.array_agg(newest.c.content_id)).where(good).scalar_subquery())).label("mastered"),
-    )
-    latest = select(newest, place.label("place"), *told).order_by(*order).limit(LATEST_ITEMS).subquery()
-    item = (*rows.SCORED, rows.ITEM.average_completion_time, shown().label("shown"))
-    return select(latest, *item).outerjoin_from(latest, ContentItem, rows.ITEM.id == latest.c.content_id).order_by(
-        latest.c.place
-    )
+    latest = select(newest, func.row_number().over(order_by=order).label("place"))
+    told = latest.order_by(*order).limit(LATEST_ITEMS).subquery()
+    one = func.json_build_array(*(told.c[name] for name in (*_ATTEMPT, "at")), *_OF_ITEM)
+    joined = told.outerjoin(ContentItem, rows.ITEM.id == told.c.content_id)
+    each = select(cast(func.json_agg(aggregate_order_by(one, told.c.place)), Text))
+    return each.select_from(joined).scalar_subquery()
 
 
-def _newest_of_each(there: Collection[str]) -> CTE:
+def _newest_of_each(there: frozenset[str]) -> CTE:
     progress = table("progress", *(column(name) for name in there))
     # as a number: a date may be infinite or before our era
-    when = cast(extract("epoch", progress.c.session_date), Double) if "session_date" in there else null()
+    when = cast(extract("epoch", progress.c.session_date), Double) if "session_date" in there else cast(null(), Double)
     order = [when.desc().nulls_last(), *([progress.c.id.desc()] if "id" in there else [])]
-    told = [(progress.c[name] if name in there else null()).label(name) for name in _ATTEMPT]
+    told = [(progress.c[name] if name in there else cast(null(), Double)).label(name) for name in _ATTEMPT]
     return (
         select(*told, when.label("at"))
         .where(progress.c.child_id == bindparam("child"), progress.c.content_id.is_not(None))
@@ -132,25 +117,6 @@ def _newest_of_each(there: Collection[str]) -> CTE:
         .order_by(progress.c.content_id, *order)
         .cte("newest")
     )
-
-
-def _newest(source: str, child_id: int, wanted: Sequence[str], order: Sequence[str]) -> dict[str, Any] | None:
-    there = schema.columns(source)
-    if not wanted or not {"child_id", *wanted, *order} <= there:
-        return None
-    found = table(source, *(column(name) for name in {"child_id", *wanted, *order}))
-    newest: Select[Any] = (
-        select(*(found.c[name] for name in wanted))
-        .where(found.c.child_id == child_id, or_(*(found.c[name].is_not(None) for name in wanted)))
-        .order_by(*(found.c[name].desc().nulls_last() for name in order))
-        .limit(1)
-    )
-    return _first(newest)
-
-
-def _first(wanted: Select[Any]) -> dict[str, Any] | None:
-    row = db.session.execute(wanted).mappings().first()
-    return None if row is None else {str(name): value for name, value in row.items()}
 
 
 def _attempt(row: Any) -> Attempt:

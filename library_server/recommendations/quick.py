@@ -1,7 +1,7 @@
 """The same scores for many items: what does not depend on the child, or only on traits, is worked out once."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 from library_server.recommendations import scoring
@@ -12,20 +12,16 @@ from library_server.recommendations.profile import Profile
 class Standing:
     """What items are worth to every child, on one day. May be kept and shared by threads: it does not change.
 
-    `average` is what `items` have in common; of these the worth is at hand.
+    `average` is what `items` have in common; `known` is what they are worth, by id.
     """
 
     def __init__(self, items: Iterable[Candidate], weights: Mapping[str, float], today: date) -> None:
         items = list(items)
         self.average, self.weights, self.today = Average.of(items), weights, today
-        self._known = {item.id: self._weighed(item) for item in items}
+        self.known = {item.id: self.of(item) for item in items}
 
     def of(self, item: Candidate) -> float:
         """The sum of the weighted parts `success` and `popularity`, and of what is new in `freshness`."""
-        known = self._known.get(item.id)
-        return self._weighed(item) if known is None else known
-
-    def _weighed(self, item: Candidate) -> float:
         return (
             self.weights["success"] * scoring.success(item, self.average)
             + self.weights["popularity"] * scoring.popularity(item, self.average)
@@ -38,48 +34,60 @@ class Scorer:
 
     def __init__(self, child: Profile, standing: Standing, seed: str) -> None:
         self._child, self._standing, self._weights = child, standing, standing.weights
-        self._total = math.fsum(standing.weights.values())
         self._key = scoring.key_of_turns(standing.today, seed)
         self._wanted = scoring.wanted_accuracy(child)
-        self._alike: dict[Traits, tuple[float, float, float]] = {}
+        self._known = {*child.results, *child.strengths, *child.challenges}
+        self._alike: dict[object, tuple[float, float, float]] = {}
         self._same: dict[tuple[str, int | None], float] = {}
 
-    def score(self, item: Candidate) -> float:
-        """What `scoring.score` makes of `scoring.parts`, but for rounding."""
-        fixed, gap, usual = self._alike.get(item.traits) or self._of_traits(item.traits)
-        same = self._same.get((item.content_type, item.week))
-        if same is None:
-            same = self._of_kind_and_week(item)
-        if item.proven:
-            gap += item.proven * ((item.success or 0) - usual)
-        total = (
-            fixed
-            + same
-            + self._standing.of(item)
-            + self._weights["difficulty"] * scoring.fit(gap)
-            + self._weights["turn"] * scoring.turn(item, self._key)
-        )
-        if item.id in self._child.by_item:
-            total += self._of_attempt(item)
-        return total / self._total
+    def scores(self, items: Iterable[Candidate]) -> Iterator[float]:
+        """For each item what `scoring.score` makes of `scoring.parts`, but for rounding."""
+        alike, same, worth, tried = self._alike, self._same, self._standing.known, self._child.by_item
+        difficulty, turn = self._weights["difficulty"], self._weights["turn"] / scoring.HIGHEST_LOT
+        total = math.fsum(self._weights.values())
+        for item in items:
+            fixed, gap, usual = alike.get(item.traits) or self._of_traits(item.traits)
+            kind = item.content_type, item.week
+            found = fixed + (same[kind] if kind in same else self._of_kind(*kind))
+            found += worth[item.id] if item.id in worth else self._standing.of(item)
+            if item.proven:
+                gap += item.proven * ((item.success or 0) - usual)
+            found += difficulty * scoring.fit(gap) + turn * scoring.lot(item, self._key)
+            if item.id in tried:
+                found += self._of_attempt(item)
+            yield found / total
 
     def _of_traits(self, traits: Traits) -> tuple[float, float, float]:
-        """Weighted parts; percent expected less percent wanted; percent that others usually reach."""
+        """Weighted parts; percent expected less percent wanted; percent that others usually reach.
+
+        Traits that have nothing to do with what is known of the child are all the same to it.
+        """
+        known = self._known
+        if known.isdisjoint(traits.practises) and known.isdisjoint(traits.prerequisites):
+            key = traits.subject == scoring.PHONEMIC, traits.step, bool(traits.prerequisites)
+            found = self._alike.get(key) or self._worked_out(traits)
+            self._alike[key] = found
+        else:
+            found = self._worked_out(traits)
+        self._alike[traits] = found
+        return found
+
+    def _worked_out(self, traits: Traits) -> tuple[float, float, float]:
         fixed = self._weights["skill_need"] * scoring.skill_need(self._child, traits.practises)
         fixed += self._weights["prerequisites"] * scoring.readiness(self._child, traits.prerequisites)
         expected, usual = scoring.expectation(self._child, traits, self._standing.average)
-        found = self._alike[traits] = fixed, expected - self._wanted, usual
-        return found
+        return fixed, expected - self._wanted, usual
 
-    def _of_kind_and_week(self, item: Candidate) -> float:
-        """Of an item that the child has not tried."""
-        found = self._weights["engagement"] * scoring.engagement(self._child, item.content_type)
-        found += self._weights["week"] * scoring.nearness_of_week(self._child, item.week)
+    def _of_kind(self, content_type: str, week: int | None) -> float:
+        """Of items that the child has not tried."""
+        found = self._weights["engagement"] * scoring.engagement(self._child, content_type)
+        found += self._weights["week"] * scoring.nearness_of_week(self._child, week)
         found += self._weights["freshness"] / 2
-        self._same[item.content_type, item.week] = found
+        self._same[content_type, week] = found
         return found
 
     def _of_attempt(self, item: Candidate) -> float:
+        """What it adds that the child has tried the item."""
         tired = scoring.rested(self._child, item, self._standing.today) - 1
         return (
             self._weights["unfinished"] * scoring.unfinished(self._child, item)

@@ -40,8 +40,8 @@ def best(
     child: Profile, candidates: Iterable[Candidate], standing: Standing, limit: int, seed: str
 ) -> list[Ranked]:
     """The same of items none of which is mastered, by what they are worth to every child."""
-    scorer = Scorer(child, standing, seed)
-    varied = _varied([(scorer.score(item), item) for item in candidates], limit)
+    candidates = list(candidates)
+    varied = _varied(zip(Scorer(child, standing, seed).scores(candidates), candidates, strict=True), limit)
     return [
         Ranked(item, round(score, 4), scoring.parts(child, item, standing.average, standing.today, seed))
         for score, item in varied

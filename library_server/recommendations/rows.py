@@ -1,9 +1,8 @@
 """Items as the database has them, read for scoring."""
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, case, cast, func
+from sqlalchemy import ColumnElement, Double, Text, case, cast, extract, func
 
 from library_server.catalog.models import ContentItem
 from library_server.recommendations import stored
@@ -30,7 +29,7 @@ SCORED = (
     func.substring(cast(ITEM.content_metadata, Text), r'"week": *([0-9]{1,2})\M').label("week"),
     ITEM.usage_count,
     ITEM.success_rate,
-    ITEM.created_at,
+    cast(extract("epoch", ITEM.created_at), Double).label("created"),
 )
 
 
@@ -47,5 +46,5 @@ def candidate(row: Any) -> Candidate:
         week=int(row.week) if row.week else None,
         uses=max(row.usage_count or 0, 0),
         success=stored.number(row.success_rate, 0, 100),
-        created=row.created_at.date() if isinstance(row.created_at, datetime) else None,
+            created=stored.day(row.created),
     )

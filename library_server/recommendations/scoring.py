@@ -23,7 +23,7 @@ PHONEMIC = "phonemic_awareness"
 FEW_ATTEMPTS = 5  # as many of a kind of content are believed half of a child's engagement with it
 WEEKS_AWAY = 6
 GIVE_IT_REST = 5  # attempts without mastery
-BITS = 64  # of a lot
+HIGHEST_LOT = 0xFFFF_FFFF
 
 
 def score(parts: Mapping[str, float], weights: Mapping[str, float]) -> float:
@@ -58,13 +58,15 @@ def need(child: Profile, skill: str) -> float:
 
 def skill_need(child: Profile, practises: Sequence[str]) -> float:
     """How much an item's skills want practice."""
+    if len(practises) == 1:
+        return need(child, practises[0])
     needs = [need(child, name) for name in practises]
     return (max(needs) + sum(needs) / len(needs)) / 2
 
 
 def readiness(child: Profile, prerequisites: Sequence[str]) -> float:
     """How far what an item builds on is there: as far as the least of it."""
-    return min((_readiness(child, name) for name in prerequisites), default=1.0)
+    return min([_readiness(child, name) for name in prerequisites]) if prerequisites else 1.0
 
 
 def _readiness(child: Profile, skill: str) -> float:
@@ -90,8 +92,11 @@ def expectation(child: Profile, traits: Traits, average: Average) -> tuple[float
     Its results in the item's weakest skill, one step of difficulty up or down for `STEP` points. Where the skill is
     unknown it is expected to do as usual in the middle, and half as its latest results.
     """
-    found = [child.results[name] for name in traits.practises if name in child.results]
-    result = min(found, key=lambda each: each.score, default=None)
+    result = None
+    for name in traits.practises:
+        found = child.results.get(name)
+        if found is not None and (result is None or found.score < result.score):
+            result = found
     step = child.phonemic_step if traits.subject == PHONEMIC else None
     if result is not None:
         score, step = result.score - (STEP / 2 if result.slow else 0), step if result.step is None else result.step
@@ -140,15 +145,17 @@ def newness(item: Candidate, today: date) -> float:
 
 def key_of_turns(today: date, seed: str) -> int:
     """What changes the lots of items for a child and a day."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}:{today}".encode(), digest_size=BITS // 8).digest()) | 1
+    return int.from_bytes(hashlib.blake2b(f"{seed}:{today}".encode(), digest_size=8).digest()) | 1
 
 
 def turn(item: Candidate, key: int) -> float:
-    """Another one for each item, child and day: a list that goes unused for days does not stay the same.
+    """Another one for each item, child and day: a list that goes unused for days does not stay the same."""
+    return lot(item, key) / HIGHEST_LOT
 
-    The product of a lot and an odd key is spread evenly (multiplicative hashing); its upper bits are the best.
-    """
-    return (item.lot * key >> BITS // 2 & 0xFFFF_FFFF) / 0xFFFF_FFFF
+
+def lot(item: Candidate, key: int) -> int:
+    """0 to `HIGHEST_LOT`: the middle bits of the product with an odd key, which are spread evenly."""
+    return item.lot * key >> 32 & HIGHEST_LOT
 
 
 def success(item: Candidate, average: Average) -> float:

@@ -6,12 +6,14 @@ from datetime import date
 from typing import Any
 
 from library_server.actor import Actor
-from library_server.catalog.models import ContentItem
 from library_server.config import current_config
 from library_server.lib.clock import utc_now
-from library_server.recommendations import candidates, pools, profile, queries, ranking, reasons
+from library_server.recommendations import candidates, pools, profile, ranking, reasons
 from library_server.recommendations.errors import AccessDenied, ChildNotFound
 from library_server.recommendations.profile import Profile
+from library_server.recommendations.queries import Tried, find_child
+from library_server.recommendations.rows import candidate
+from library_server.recommendations.skill_scores import skill_scores
 
 EVERY_AGE = "all"
 
@@ -20,7 +22,7 @@ EVERY_AGE = "all"
 class Recommendation:
     """An item, how well it suits (0 to 1), and a sentence that says why."""
 
-    item: ContentItem
+    item: Any  # with the attributes of a ContentItem
     score: float
     reason: str
 
@@ -41,35 +43,34 @@ def recommend(actor: Actor, child_id: int, limit: int) -> Recommendations:
 
     The same all day, as long as neither the child's progress nor the library changes.
     """
-    row = _permitted(actor, child_id)
+    row, tried = _permitted(actor, child_id)
     settings, today = current_config(), utc_now().date()
-    tried = queries.tried(child_id)
-    scores = queries.skill_scores(child_id)
+    scores = skill_scores(child_id)
     child = profile.build(row, scores, tried.latest, tried.mastered, settings.age_ranges)
     ages = [EVERY_AGE, *([child.age_range] if child.age_range else [])]
     weights = settings.recommendation_weights
     pool = pools.find_pool(ages, weights, today)
-    found = pool.candidates_for(child, (item for item in tried.begun if item.age_range in ages))
+    found = pool.candidates_for(child, (candidate(row) for row in tried.begun if row.age_range in ages))
     ranked = ranking.best(child, found, pool.standing, limit, str(child_id))
-    told = _told(actor, child, ranked, weights, today)
+    told = _told(child, ranked, weights, today)
     return Recommendations(child_id, str(row.get("name") or ""), child, tried.count, told)
 
 
-def _permitted(actor: Actor, child_id: int) -> Mapping[str, Any]:
+def _permitted(actor: Actor, child_id: int) -> tuple[Mapping[str, Any], Tried]:
     if actor.kind == "child" and actor.id != child_id:
         raise AccessDenied
-    row = queries.find_child(child_id)
-    if row is None:
+    found = find_child(child_id)
+    if found is None:
         raise ChildNotFound
-    if actor.kind == "parent" and row.get("parent_id") != actor.id:
+    if actor.kind == "parent" and found[0].get("parent_id") != actor.id:
         raise AccessDenied
-    return row
+    return found
 
 
 def _told(
-    actor: Actor, child: Profile, ranked: list[ranking.Ranked], weights: Mapping[str, float], today: date
+    child: Profile, ranked: list[ranking.Ranked], weights: Mapping[str, float], today: date
 ) -> list[Recommendation]:
-    items = candidates.find_items(actor, [each.item.id for each in ranked])
+    items = candidates.find_items([each.item.id for each in ranked])
     return [
         Recommendation(items[each.item.id], each.score, reasons.reason(child, each.item, each.parts, weights, today))
         for each in ranked

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from library_server.lib import json
 
 MAX_SKILLS = 20
 MAX_SKILL_LENGTH = 60
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 STEPS = {"beginner": 0, "easy": 0, "intermediate": 1, "standard": 1, "advanced": 2, "challenging": 2}
 
 
@@ -33,6 +34,8 @@ def whole(value: Any, least: int, most: int) -> int | None:
 
 def percent(value: Any) -> float | None:
     """A finite number, brought into 0 to 100."""
+    if type(value) is float and 0 <= value <= 100:
+        return value
     found = number(value, -math.inf, math.inf)
     return None if found is None or math.isinf(found) else min(max(found, 0.0), 100.0)
 
@@ -40,12 +43,14 @@ def percent(value: Any) -> float | None:
 def day(epoch: Any) -> date | None:
     """The day (UTC) of seconds since 1970."""
     seconds = number(epoch, 0, 253_402_300_799)  # the last second of the year 9999
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).date()
+    return None if seconds is None else date.fromordinal(_FIRST_DAY + int(seconds // 86_400))
 
 
 def step(level: Any) -> int | None:
     """0, 1 or 2 for a difficulty in either dialect."""
-    return STEPS.get(level.strip().lower()) if isinstance(level, str) else None
+    if not isinstance(level, str):
+        return None
+    return STEPS[level] if level in STEPS else STEPS.get(level.strip().lower())
 
 
 def skills(value: Any) -> tuple[str, ...]:

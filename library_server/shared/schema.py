@@ -8,6 +8,7 @@ from sqlalchemy import text
 from library_server.extensions import db
 
 REMEMBER_SECONDS = 60
+MISSING_SECONDS = 5  # a table that is missing may be made at any moment
 VERSION_TABLE = "library_alembic_version"
 
 _COLUMNS = text(
@@ -18,9 +19,8 @@ _COLUMNS = text(
 def columns(table: str) -> frozenset[str]:
     """The names of the table's columns, none where there is no such table; at most a minute old."""
     known: dict[str, tuple[float, frozenset[str]]] = current_app.extensions.setdefault("library_schema", {})
-    if table in known and time.monotonic() - known[table][0] < REMEMBER_SECONDS:
+    if table in known and time.monotonic() < known[table][0]:
         return known[table][1]
     found = frozenset(db.session.scalars(_COLUMNS, {"table": table}))
-    if found:  # a table that is missing may be made at any moment
-        known[table] = (time.monotonic(), found)
+    known[table] = (time.monotonic() + (REMEMBER_SECONDS if found else MISSING_SECONDS), found)
     return found
