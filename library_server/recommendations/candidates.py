@@ -31,6 +31,7 @@ _STEP: ColumnElement[int] = literal_column(
 
 
 _IDS = bindparam("ids", type_=ARRAY(Integer))
+_BY_ID = select(*SCORED).where(ITEM.id == func.any(_IDS))
 _ITEMS = select(ContentItem.__table__).where(ITEM.id == func.any(_IDS), shown())
 
 
@@ -88,6 +89,11 @@ def find_newest(ages: Sequence[str]) -> list[Candidate]:
     """Of the newest of the library, those of these age ranges."""
     newest = select(*SCORED).where(shown()).order_by(ITEM.id.desc()).limit(NEWEST)
     return [candidate(row) for row in db.session.execute(newest) if row.age_range in ages]
+
+
+def find_by_id(ids: Collection[int]) -> dict[int, Candidate]:
+    """The items with these ids, retired ones too."""
+    return {row.id: candidate(row) for row in db.session.connection().execute(_BY_ID, {"ids": list(ids)})}
 
 
 def find_items(ids: Collection[int]) -> dict[int, Any]:

@@ -20,6 +20,11 @@ class Traits:
     prerequisites: tuple[str, ...]
     step: int | None
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All that a child may have results of."""
+        return (*self.practises, *self.prerequisites)
+
 
 traits_of = lru_cache(maxsize=10_000)(Traits)
 
@@ -39,6 +44,8 @@ class Candidate:
     success: float | None = None
     created: date | None = None
     age_range: str = ""
+    usual_seconds: float | None = None
+    shown: bool = True  # to everybody
 
     @cached_property
     def traits(self) -> Traits:
@@ -58,6 +65,11 @@ class Candidate:
     def popularity(self) -> float:
         """Doublings of use: a few views today move nothing."""
         return float((self.uses + 1).bit_length() - 1)
+
+    @cached_property
+    def kind(self) -> tuple[str, int | None]:
+        """What else a child may like it for: its content type, and its week of the curriculum."""
+        return self.content_type, self.week
 
     @cached_property
     def lot(self) -> int:

@@ -1,33 +1,20 @@
-"""What is scored for a child: the library's candidates, kept in the process, and how the child's own differ from them.
+"""What is scored for a child: the usual candidates of some age ranges, and how the child's own differ from them."""
 
-What is kept knows of no child. It counts under the generation of `web.caching`, which ends with every change.
-"""
-
-import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import chain
 
-from flask import current_app
-
-from library_server.config import current_config
 from library_server.recommendations import candidates
 from library_server.recommendations.candidates import SKILLS, STEPS, Place, Skill
 from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import Profile
 from library_server.recommendations.quick import Standing
-from library_server.web import caching, replica
 
 ITEMS = 800  # to score, about
 LEAST_OF_EACH = 2
 NEEDY_SKILLS = 8
 NEEDY_TIMES = 3  # as many of a skill that wants work
 RARE_SKILLS = 50  # of a library with more than `SKILLS`, kept besides
-KEPT_SECONDS = 600  # counts of use end no generation
-AWAY_SECONDS = 2  # the same while Redis is away, and nobody can tell of a change
-_KEPT = "library_pools"
-_building = threading.Lock()
 
 
 class Pool:
@@ -80,31 +67,9 @@ class Pool:
         wanted = {Skill(*where, name) for where in self._subjects for name in unknown} - self._skills
         if wanted:
             found = candidates.find_some(wanted, NEEDY_TIMES * self.share)
-            fresh = {name: {place: items for place, items in found.items() if place.at.skill == name} for name in unknown}
+            fresh = {
+                name: {place: items for place, items in found.items() if place.at.skill == name} for name in unknown
+            }
             known = fresh | (known if len(known) < RARE_SKILLS else {})
             self._rare = known
         return {place: items for name in needy for place, items in known.get(name, {}).items()}
-
-
-def find_pool(ages: Sequence[str], weights: Mapping[str, float], today: date) -> Pool:
-    """The pool of these age ranges, new after every change of the library.
-
-    Nothing is kept where nobody looks for what others write (CACHE_POLL_SECONDS=0).
-    """
-    if not current_config().cache_poll_seconds:
-        return Pool(ages, weights, today)
-    kept: dict[object, tuple[object, float, Pool]] = current_app.extensions.setdefault(_KEPT, {})
-    generation = caching.generation()
-    key, state = (*ages, replica.lagged()), (generation, today)
-
-    def find() -> Pool | None:
-        entry = kept.get(key)
-        return entry[2] if entry and entry[0] == state and time.monotonic() < entry[1] else None
-
-    pool = find()
-    if pool is None:
-        with _building:  # one does the work, the others of this process have it
-            pool = find() or Pool(ages, weights, today)
-            seconds = AWAY_SECONDS if generation is None else replica.KEPT_SECONDS if replica.lagged() else KEPT_SECONDS
-            kept[key] = state, time.monotonic() + seconds, pool
-    return pool

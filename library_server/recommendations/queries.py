@@ -1,10 +1,8 @@
 """Reads of what others keep about a child, with just the columns that are there."""
 
-from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json
@@ -13,36 +11,31 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql.psycopg2 import dialect
 from sqlalchemy.sql.compiler import Compiled
 
-from library_server.catalog.models import ContentItem
-from library_server.catalog.visibility import shown
 from library_server.extensions import db
-from library_server.recommendations import rows, stored
+from library_server.recommendations import stored
+from library_server.recommendations.items import Candidate
 from library_server.recommendations.profile import MASTERED, SLOW, Attempt
 from library_server.shared import schema
 
 LATEST_ITEMS = 300  # attempts whose items are looked at
-UNFINISHED = 100  # of these, items that are scored whatever else is
 MAX_ID = 2**31 - 1
 _CHILD = (
     *("id", "parent_id", "name", "age", "current_phonemic_level", "ai_difficulty_adjustment"),
     *("current_week", "skill_strengths", "skill_challenges"),
 )
+_NOTHING = Candidate(0, "", "")  # of an item that is no more
 _ATTEMPT = (
     *("content_id", "accuracy_percentage", "attempts_count", "engagement_score", "completion_time", "phonemic_skill"),
 )
-_OF_ITEM = (*rows.SCORED, rows.ITEM.average_completion_time, shown().label("shown"))
-# An attempt and its item, as PostgreSQL lists them in JSON: one value is read much quicker than 300 rows.
-_Latest: Any = namedtuple("_Latest", [*_ATTEMPT, "at", *(each.name for each in _OF_ITEM)])
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What a child tried: how many items, which it mastered, the latest attempts and items begun, newest first."""
+    """What a child tried: how many items, which it mastered, and the latest, newest first: `_ATTEMPT` and when."""
 
     count: int = 0
     mastered: frozenset[int] = frozenset()
-    latest: Sequence[Attempt] = ()
-    begun: Sequence[Any] = ()  # rows for `rows.candidate`, that everybody may see, of any age range
+    latest: Sequence[Sequence[Any]] = ()
 
 
 def find_child(child_id: int) -> tuple[Mapping[str, Any], Tried] | None:
@@ -59,19 +52,10 @@ def find_child(child_id: int) -> tuple[Mapping[str, Any], Tried] | None:
     if found is None:
         return None
     row = {name: found[name] for name in _CHILD if name in found}
-    return row, _tried(found) if found.get("latest") else Tried()
-
-
-def _tried(found: Mapping[str, Any]) -> Tried:
-    latest = [_Latest(*each) for each in from_json(found["latest"])]
-    attempts = [_attempt(each) for each in latest]
-    begun = (row for row, attempt in zip(latest, attempts, strict=True) if row.id and row.shown and not attempt.mastered)
-    return Tried(
-        found["tried"],
-        frozenset(found["mastered"] or ()),
-        attempts,
-        list(islice(begun, UNFINISHED)),
-    )
+    if not found.get("latest"):
+        return row, Tried()
+    # One value in JSON is read much quicker than 300 rows.
+    return row, Tried(found["tried"], frozenset(found["mastered"] or ()), from_json(found["latest"]))
 
 
 @lru_cache(maxsize=8)
@@ -98,10 +82,8 @@ def _latest(newest: CTE) -> Any:
     order = (newest.c.at.desc().nulls_last(), newest.c.content_id.desc())
     latest = select(newest, func.row_number().over(order_by=order).label("place"))
     told = latest.order_by(*order).limit(LATEST_ITEMS).subquery()
-    one = func.json_build_array(*(told.c[name] for name in (*_ATTEMPT, "at")), *_OF_ITEM)
-    joined = told.outerjoin(ContentItem, rows.ITEM.id == told.c.content_id)
-    each = select(cast(func.json_agg(aggregate_order_by(one, told.c.place)), Text))
-    return each.select_from(joined).scalar_subquery()
+    one = func.json_build_array(*(told.c[name] for name in (*_ATTEMPT, "at")))
+    return select(cast(func.json_agg(aggregate_order_by(one, told.c.place)), Text)).scalar_subquery()
 
 
 def _newest_of_each(there: frozenset[str]) -> CTE:
@@ -119,19 +101,24 @@ def _newest_of_each(there: frozenset[str]) -> CTE:
     )
 
 
-def _attempt(row: Any) -> Attempt:
-    took = stored.number(row.completion_time, 0, 1e9)
-    usual = stored.number(row.average_completion_time, 1, 1e9)
-    skill = stored.skill(row.phonemic_skill)
-    return Attempt(
-        content_id=row.content_id,
-        accuracy=stored.percent(row.accuracy_percentage),
-        attempts=stored.whole(row.attempts_count, 1, 10**6) or 1,
-        engagement=stored.percent(row.engagement_score),
-        skills=(skill,) if skill else stored.skills_of_text(row.skills),
-        subject=row.subject_area or "",
-        content_type=row.content_type or "",
-        step=stored.step(row.difficulty_level),
-        on=stored.day(row.at),
-        slow=took is not None and usual is not None and took > SLOW * usual,
-    )
+def attempts(latest: Iterable[Sequence[Any]], items: Mapping[int, Candidate | None]) -> list[Attempt]:
+    """The attempts of `Tried.latest`, with what is known of their items."""
+    made = []
+    for content_id, accuracy, count, engagement, seconds, named, at in latest:
+        item, skill = items[content_id] or _NOTHING, stored.skill(named)
+        took = stored.number(seconds, 0, 1e9)
+        made.append(
+            Attempt(
+                content_id,
+                stored.percent(accuracy),
+                stored.whole(count, 1, 10**6) or 1,
+                stored.percent(engagement),
+                (skill,) if skill else item.skills,
+                item.subject,
+                item.content_type,
+                item.step,
+                took is not None and item.usual_seconds is not None and took > SLOW * item.usual_seconds,
+                stored.day(at),
+            )
+        )
+    return made

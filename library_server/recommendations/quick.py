@@ -44,15 +44,14 @@ class Scorer:
         """For each item what `scoring.score` makes of `scoring.parts`, but for rounding."""
         alike, same, worth, tried = self._alike, self._same, self._standing.known, self._child.by_item
         difficulty, turn = self._weights["difficulty"], self._weights["turn"] / scoring.HIGHEST_LOT
-        total = math.fsum(self._weights.values())
+        total, key = math.fsum(self._weights.values()), self._key
         for item in items:
             fixed, gap, usual = alike.get(item.traits) or self._of_traits(item.traits)
-            kind = item.content_type, item.week
-            found = fixed + (same[kind] if kind in same else self._of_kind(*kind))
+            found = fixed + (same[item.kind] if item.kind in same else self._of_kind(*item.kind))
             found += worth[item.id] if item.id in worth else self._standing.of(item)
             if item.proven:
                 gap += item.proven * ((item.success or 0) - usual)
-            found += difficulty * scoring.fit(gap) + turn * scoring.lot(item, self._key)
+            found += difficulty * scoring.fit(gap) + turn * scoring.lot(item, key)
             if item.id in tried:
                 found += self._of_attempt(item)
             yield found / total
@@ -62,14 +61,11 @@ class Scorer:
 
         Traits that have nothing to do with what is known of the child are all the same to it.
         """
-        known = self._known
-        if known.isdisjoint(traits.practises) and known.isdisjoint(traits.prerequisites):
-            key = traits.subject == scoring.PHONEMIC, traits.step, bool(traits.prerequisites)
-            found = self._alike.get(key) or self._worked_out(traits)
-            self._alike[key] = found
-        else:
-            found = self._worked_out(traits)
-        self._alike[traits] = found
+        known: object = traits
+        if self._known.isdisjoint(traits.names):
+            known = traits.subject == scoring.PHONEMIC, traits.step, bool(traits.prerequisites)
+        found = self._alike.get(known) or self._worked_out(traits)
+        self._alike[known] = self._alike[traits] = found
         return found
 
     def _worked_out(self, traits: Traits) -> tuple[float, float, float]:
@@ -90,6 +86,5 @@ class Scorer:
         """What it adds that the child has tried the item."""
         tired = scoring.rested(self._child, item, self._standing.today) - 1
         return (
-            self._weights["unfinished"] * scoring.unfinished(self._child, item)
-            + self._weights["freshness"] * tired / 2
+            self._weights["unfinished"] * scoring.unfinished(self._child, item) + self._weights["freshness"] * tired / 2
         )

@@ -36,9 +36,7 @@ def rank(
     return best(child, wanted, Standing(wanted, weights, today), limit, seed)
 
 
-def best(
-    child: Profile, candidates: Iterable[Candidate], standing: Standing, limit: int, seed: str
-) -> list[Ranked]:
+def best(child: Profile, candidates: Iterable[Candidate], standing: Standing, limit: int, seed: str) -> list[Ranked]:
     """The same of items none of which is mastered, by what they are worth to every child."""
     candidates = list(candidates)
     varied = _varied(zip(Scorer(child, standing, seed).scores(candidates), candidates, strict=True), limit)

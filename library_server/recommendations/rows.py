@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Double, Text, case, cast, extract, func
 
 from library_server.catalog.models import ContentItem
+from library_server.catalog.visibility import shown
 from library_server.recommendations import stored
 from library_server.recommendations.items import Candidate
 
@@ -30,6 +31,8 @@ SCORED = (
     ITEM.usage_count,
     ITEM.success_rate,
     cast(extract("epoch", ITEM.created_at), Double).label("created"),
+    ITEM.average_completion_time,
+    shown().label("shown"),
 )
 
 
@@ -46,5 +49,7 @@ def candidate(row: Any) -> Candidate:
         week=int(row.week) if row.week else None,
         uses=max(row.usage_count or 0, 0),
         success=stored.number(row.success_rate, 0, 100),
-            created=stored.day(row.created),
+        created=stored.day(row.created),
+        usual_seconds=stored.number(row.average_completion_time, 1, 1e9),
+        shown=row.shown,
     )
