@@ -9,8 +9,11 @@ from library_server.recommendations.items import Average, Candidate, Traits
 from library_server.recommendations.profile import Profile
 
 
+MOST_KNOWN = 20_000  # of 100 bytes
+
+
 class Standing:
-    """What items are worth to every child, on one day. May be kept and shared by threads: it does not change.
+    """What items are worth to every child, on one day. May be kept and shared by threads: it only gets to know more.
 
     `average` is what `items` have in common; `known` is what they are worth, by id.
     """
@@ -18,7 +21,16 @@ class Standing:
     def __init__(self, items: Iterable[Candidate], weights: Mapping[str, float], today: date) -> None:
         items = list(items)
         self.average, self.weights, self.today = Average.of(items), weights, today
-        self.known = {item.id: self.of(item) for item in items}
+        self.known: dict[int, float] = {}
+        for item in items:
+            self.note(item)
+
+    def note(self, item: Candidate) -> float:
+        """The same as `of`, which is then known."""
+        worth = self.of(item)
+        if len(self.known) < MOST_KNOWN:
+            self.known[item.id] = worth
+        return worth
 
     def of(self, item: Candidate) -> float:
         """The sum of the weighted parts `success` and `popularity`, and of what is new in `freshness`."""
@@ -48,7 +60,7 @@ class Scorer:
         for item in items:
             fixed, gap, usual = alike.get(item.traits) or self._of_traits(item.traits)
             found = fixed + (same[item.kind] if item.kind in same else self._of_kind(*item.kind))
-            found += worth[item.id] if item.id in worth else self._standing.of(item)
+            found += worth[item.id] if item.id in worth else self._standing.note(item)
             if item.proven:
                 gap += item.proven * ((item.success or 0) - usual)
             found += difficulty * scoring.fit(gap) + turn * scoring.lot(item, key)
