@@ -29,8 +29,8 @@ from datetime import date, timedelta
 
 from library_server.config import DEFAULT_WEIGHTS
 from library_server.recommendations import profile, ranking
-from library_server.recommendations.profile import Attempt, Profile
 from library_server.recommendations.items import Candidate
+from library_server.recommendations.profile import Attempt, Profile
 
 START = date(2026, 1, 5)
 DAYS, LIST, TRIES, QUESTIONS = 30, 10, 3, 10

@@ -8,7 +8,6 @@ from library_server.recommendations import scoring
 from library_server.recommendations.items import Average, Candidate, Traits
 from library_server.recommendations.profile import Profile
 
-
 MOST_KNOWN = 20_000  # of 100 bytes
 
 

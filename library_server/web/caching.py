@@ -98,7 +98,7 @@ def cached(key_of: KeyOf) -> Callable[[Build], Callable[..., Response]]:
 
 
 def with_generation(view: Callable[P, R]) -> Callable[P, R]:
-    """A decorator for a view that asks for the `generation`: it comes in the round trip in which the guard asks Redis."""
+    """A decorator for a view that needs the `generation`: it comes in the round trip in which the guard asks Redis."""
     view.library_prefetch = lambda **_: expect(GENERATION)  # type: ignore[attr-defined]
     return view
 

@@ -6,8 +6,8 @@ import pytest
 
 from library_server.config import DEFAULT_WEIGHTS
 from library_server.recommendations import profile, ranking, reasons, scoring
-from library_server.recommendations.profile import Attempt, Profile, Result
 from library_server.recommendations.items import Average, Candidate
+from library_server.recommendations.profile import Attempt, Profile, Result
 
 TODAY = date(2026, 1, 5)
 RANGES = ("3-5", "6-8", "9-12", "13+", "all")
