@@ -1,24 +1,22 @@
 """What a request for recommendations costs, against the plain way: read the whole age range and sort it in Python.
 
-    .venv/bin/python bench/recommendations_speed.py --items 100000
+    .venv/bin/python -m bench.recommendations_speed --rows 100000 --most-rows 1000000
 
-Starts a PostgreSQL and a Redis of its own in a temporary folder and removes them. One child has 10,000 rows of
-progress, others 90,000. Prints the median and the worst of some requests each way, in the same run.
+One child has 10,000 rows of progress, others 90,000. The server's answers are cold: nothing is kept of a child. What
+it keeps of the library is forgotten before each request of "the library changed", and found in the other ones.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import flask_migrate
 import jwt
 from flask import Flask
-from sqlalchemy import event, func, select, text
+from sqlalchemy import select, text
 
-from library_server import create_app
+from bench.harness import SECRET, Case, Options, Want, scratch_app, take_turns
 from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import dump_item
 from library_server.catalog.visibility import shown
@@ -26,8 +24,10 @@ from library_server.dev import embedded
 from library_server.extensions import db
 from library_server.lib import json
 
-SECRET = "a-secret-of-the-benchmark-that-is-long-enough"
+PATIENT_ROUNDS = 3  # of what takes seconds
 SCHEMA = Path(embedded.__file__).parent / "schema" / "guide.sql"
+OTHERS = ("parent", "child", "progress")  # the backend's, which no migration makes
+
 FILL = """
 INSERT INTO parent (uuid, name, email, password_hash) VALUES ('1', 'Pat', 'pat@example.org', '!');
 INSERT INTO child (uuid, parent_id, name, age) SELECT i, 1, 'Kim', 7 FROM generate_series(1, 10) i;
@@ -48,70 +48,57 @@ INSERT INTO progress (child_id, content_id, accuracy_percentage, attempts_count,
 SELECT CASE WHEN i <= 10000 THEN 1 ELSE 2 + i % 9 END, 1 + (random() * (:items - 1))::int, 30 + random() * 70,
     1 + i % 3, random() * 100, 60 + (random() * 900)::int, now() - random() * interval '1 year'
 FROM generate_series(1, 100000) i;
+DELETE FROM progress WHERE child_id = 3;
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--requests", type=int, default=7)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="library-bench-") as name:
-        folder = Path(name)
-        with embedded.postgres(folder, durable=False) as postgres, embedded.redis(folder) as redis:
-            app = create_app(
-                {
-                    "SECRET_KEY": SECRET,
-                    "DATABASE_URL": postgres.url,
-                    "REDIS_URL": redis.url,
-                    "RATE_LIMIT_DEFAULT": "1000000 per minute",
-                }
-            )
-            with app.app_context():
-                fill(asked.items)
-                measure(app, asked.requests)
-                db.session.remove()
-                db.engine.dispose()
-
-
-def fill(items: int) -> None:
-    db.session.connection().exec_driver_sql(SCHEMA.read_text().replace("%", "%%"))
-    db.session.commit()
-    flask_migrate.upgrade()
-    db.session.execute(text(FILL), {"items": items})
-    db.session.commit()
-    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-    size = db.session.scalar(text("SELECT pg_size_pretty(pg_relation_size('ix_library_recommend'))"))
-    print(f"{db.session.scalar(select(func.count()).select_from(ContentItem)):,} items; the index has {size}")
-
-
-def measure(app: Flask, requests: int) -> None:
-    client, sent = app.test_client(), []
-    now = int(time.time())
-    claims = {"user_id": 1, "user_type": "parent", "iat": now, "exp": now + 3600}
-    headers = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
-    event.listen(db.engine, "before_cursor_execute", lambda *call: sent.append(call[2]))
-
-    def ours(child: int) -> None:
-        answer = client.get(f"/content/child/{child}/recommendations", headers=headers)
-        assert len(answer.json["recommendations"]) == 10, answer.json
-
-    for name, work in {
-        "10,000 rows of progress": lambda: ours(1),
-        "no progress": lambda: db.session.execute(text("DELETE FROM progress WHERE child_id = 3")) and ours(3),
-        "the plain way": lambda: plain(1),
-    }.items():
-        first = timed(work)
-        sent.clear()
-        times = sorted(timed(work) for _ in range(requests))
-        print(
-            f"{name}: first {first:.0f} ms, median {statistics.median(times):.0f} ms, worst {times[-1]:.0f} ms, "
-            f"{len(sent) / requests:.0f} statements"
+def cases(given: Options) -> Iterator[Case]:
+    """Against the plain way, and a large library against a small one."""
+    small, large = f"{given.rows:,} items", f"{given.most_rows:,} items"
+    with scratch_app(RATE_LIMIT_DEFAULT="1000000 per minute") as app:
+        fill(given.rows)
+        ways = {**ours(app), "plain": plain}
+        seconds = take_turns(ways, min(given.rounds, PATIENT_ROUNDS), warm_up=1)
+        few = take_turns(ours(app), given.rounds, warm_up=1)
+        yield Case(
+            f"recommendations, {small}, a child with 10,000 attempts",
+            "ms",
+            in_ms(seconds),
+            [Want("ours", 1 / 10, "plain", at_most=True), Want("the library changed", 1 / 10, "plain", at_most=True)],
+        )
+    with scratch_app(RATE_LIMIT_DEFAULT="1000000 per minute") as app:
+        fill(given.most_rows)
+        many = take_turns(ours(app), given.rounds, warm_up=1)
+    for name in few:
+        yield Case(
+            f"recommendations, large library and small: {name}",
+            "ms",
+            in_ms({small: few[name], large: many[name]}),
+            [Want(large, 1.5, small, at_most=True)],
         )
 
 
-def plain(child: int) -> bytes:
+def ours(app: Flask) -> dict[str, Callable[[], object]]:
+    """Requests to the server."""
+    client = app.test_client()
+    now = int(time.time())
+    claims = {"user_id": 1, "user_type": "parent", "iat": now, "exp": now + 36_000}
+    headers = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
+
+    def ask(child: int, forget: bool = False) -> None:
+        if forget:
+            app.extensions.pop("library_recommendations", None)
+        answer = client.get(f"/content/child/{child}/recommendations", headers=headers)
+        assert len(answer.json["recommendations"]) == 10, answer.json
+
+    return {
+        "ours": lambda: ask(1),
+        "no progress": lambda: ask(3),
+        "the library changed": lambda: ask(1, forget=True),
+    }
+
+
+def plain() -> bytes:
     """All active items of the age range by priority, then sorted in Python by success among those not mastered."""
     db.session.expunge_all()
     items = db.session.scalars(
@@ -119,16 +106,38 @@ def plain(child: int) -> bytes:
         .where(shown(), ContentItem.age_range.in_(("6-8", "all")))
         .order_by(ContentItem.download_priority, ContentItem.id)
     ).all()
-    done = text("SELECT content_id FROM progress WHERE child_id = :child AND accuracy_percentage >= 80")
-    mastered = set(db.session.scalars(done, {"child": child}))
+    done = text("SELECT content_id FROM progress WHERE child_id = 1 AND accuracy_percentage >= 80")
+    mastered = set(db.session.scalars(done))
     left = sorted((item for item in items if item.id not in mastered), key=lambda item: -(item.success_rate or 0))
     return json.encode([dump_item(item) for item in left[:10]])
 
 
-def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return (time.perf_counter() - start) * 1000
+def fill(items: int) -> None:
+    """A library of so many items, and ten children."""
+    for statement in SCHEMA.read_text().split(");\n"):
+        if any(f"CREATE TABLE {name} (" in statement for name in OTHERS):
+            db.session.connection().exec_driver_sql(f"{statement})")
+    db.session.execute(text(FILL), {"items": items})
+    db.session.commit()
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def in_ms(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The same in milliseconds."""
+    return {name: [1000 * each for each in found] for name, found in seconds.items()}
+
+
+def main() -> None:
+    """Prints the cases."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--rows", type=int, default=Options.rows)
+    options.add_argument("--most-rows", type=int, default=Options.most_rows)
+    options.add_argument("--rounds", type=int, default=Options.rounds)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="library-bench-") as name:
+        for case in cases(Options(Path(name), asked.rows, asked.most_rows, asked.rounds)):
+            print(case, flush=True)
 
 
 if __name__ == "__main__":
