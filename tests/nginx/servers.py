@@ -146,7 +146,7 @@ def gunicorn(settings: Mapping[str, str], folder: Path, *of_another: str, cwd: P
 
 
 @contextmanager
-def nginx(config: Config, folder: Path) -> Iterator[Server]:
+def nginx(config: Config, folder: Path, workers: str = "1") -> Iterator[Server]:
     """nginx with what `config` says in its http block, beside settings that many installations have."""
     program, module = find_nginx()
     port = free_port()
@@ -159,7 +159,7 @@ def nginx(config: Config, folder: Path) -> Iterator[Server]:
     )
     around = "sendfile on;\ngzip on;\ngzip_types text/plain image/svg+xml;\n"
     main.write_text(
-        f"load_module {module};\n{_user()}daemon off;\nworker_processes 1;\npid {here}/pid;\n"
+        f"load_module {module};\n{_user()}daemon off;\nworker_processes {workers};\npid {here}/pid;\n"
         f"error_log {errors} warn;\nevents {{ worker_connections 256; }}\n"
         f"http {{\n{folders}access_log {log};\n{around}{config(port, log)}}}\n"
     )
