@@ -6,14 +6,31 @@ from library_server.catalog.models import ContentItem
 from library_server.catalog.services import is_in_curriculum
 from library_server.catalog.visibility import shown
 from library_server.extensions import db
+from library_server.lib.digests import tag
+from library_server.web.caching import kept, prefetch
+from library_server.web.responses import Page, page
+
+
+def expect(path: str) -> None:
+    """That `is_retired` will be asked: what is kept of the answer comes with the request's next round trip to Redis."""
+    prefetch(_key(path))
 
 
 def is_retired(path: str) -> bool:
     """Whether items own the path and none of them is shown, nor any lesson or rhyme that uses it.
 
-    A file that no row owns is not retired.
+    A file that no row owns is not retired. What the items say is kept as answers are; the curriculum is always asked.
     """
+    hidden = kept(_key(path), lambda: _is_hidden(path)).body == b"true"
+    return hidden and not is_in_curriculum(path)
+
+
+def _is_hidden(path: str) -> Page:
     owners, shown_owners = db.session.execute(
         select(func.count(), func.count().filter(shown())).where(ContentItem.file_path == path)
     ).one()
-    return bool(owners) and not shown_owners and not is_in_curriculum(path)
+    return page(bool(owners) and not shown_owners)
+
+
+def _key(path: str) -> str:
+    return f"library:file:{tag(path.encode(errors='surrogatepass'))}"

@@ -59,6 +59,8 @@ def content_file(path: str) -> Response:
 
     Ranges and conditional requests are answered.
     """
+    if is_safe(path):
+        queries.expect(path)
     return _content_file(path, _may_see_retired(path))
 
 

@@ -75,10 +75,10 @@ def cached(key_of: KeyOf) -> Callable[[Build], Callable[..., Response]]:
     """
 
     def decorate(build: Build) -> Callable[..., Response]:
-        def prefetch(**arguments: Any) -> None:
+        def come_along(**arguments: Any) -> None:
             key = _key(key_of, arguments)
             if key is not None:
-                expect(GENERATION, key)
+                prefetch(key)
 
         @functools.wraps(build)
         def view(**arguments: Any) -> Response:
@@ -90,7 +90,7 @@ def cached(key_of: KeyOf) -> Callable[[Build], Callable[..., Response]]:
             metrics().count_cached(build.__name__, how)
             return answer(page)
 
-        view.library_prefetch = prefetch  # type: ignore[attr-defined]
+        view.library_prefetch = come_along  # type: ignore[attr-defined]
         view.library_key_of = key_of  # type: ignore[attr-defined]
         return view
 
@@ -106,6 +106,17 @@ def with_generation(view: Callable[P, R]) -> Callable[P, R]:
 def generation() -> str | None:
     """What is kept of the library counts under this, until somebody changes it; None while Redis cannot tell."""
     return _generation()
+
+
+def prefetch(key: str) -> None:
+    """Lets what is kept under `key` come with the request's next round trip."""
+    if current_config().cache_ttl:
+        expect(GENERATION, key)
+
+
+def kept(key: str, build: Callable[[], Page]) -> Page:
+    """What `build` makes, kept under `key` as answers are: until anybody changes the library, or CACHE_TTL."""
+    return _through(key, build)[0] if current_config().cache_ttl else build()
 
 
 def query_key(schema: type[BaseModel]) -> KeyOf:

@@ -1,15 +1,18 @@
 """Who may see a file: by a token, by a signed link, and what neither opens."""
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import pytest
+from sqlalchemy import event
 
 from library_server.extensions import db
 from library_server.lib import signing
 from library_server.web import links
+from library_server.web.caching import look_for_changes
 from tests.conftest import bearer, make_parent
 from tests.files.serving import put_files, reader
 
@@ -350,6 +353,18 @@ def test_a_bad_link_and_a_bad_token_open_nothing(client, link):
 # Retired items
 
 
+@contextmanager
+def note_statements():
+    statements = []
+
+    def note(connection, cursor, statement, *rest):
+        statements.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(db.engine, "before_cursor_execute", note)
+
+
 @pytest.fixture
 def retired(sql, link):
     """The link from before, now that the item is retired."""
@@ -361,6 +376,27 @@ def test_a_link_from_before_is_refused(client, retired):
     assert answer(client.get(retired)) == NOT_FOUND
     assert answer(client.get(retired, headers={"Range": "bytes=0-0"})) == NOT_FOUND
     assert client.head(retired).status_code == 404
+
+
+def test_what_is_known_of_a_file_costs_no_query_and_ends_with_every_change(start, as_parent, link):
+    client = start(CACHE_TTL="3600")
+    for expected, status in ((SERVED, 200), (NOT_FOUND, 404), (SERVED, 200)):
+        assert answer(client.get(link)) == expected
+        with client.application.app_context(), note_statements() as statements:
+            assert client.get(link).status_code == status
+        assert not any("content_library" in statement for statement in statements)
+        change = {"active": status == 404}
+        assert client.patch("/content/1", json=change, headers=as_parent).status_code == 200
+
+
+@on_one_shape
+def test_a_retirement_past_this_server_shows_once_it_is_noticed(start, sql, link):
+    client = start(CACHE_TTL="3600")
+    assert answer(client.get(link)) == SERVED
+    sql("UPDATE content_library SET active = false")
+    with client.application.app_context():
+        look_for_changes()
+    assert answer(client.get(link)) == NOT_FOUND
 
 
 def test_the_file_of_a_retired_item_is_for_editors_only(start, sql, parent, as_child, retired):
