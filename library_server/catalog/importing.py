@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from library_server import storage
 from library_server.catalog.manifests import Difference, ManifestError, Report, Row, Table, read
@@ -34,7 +35,7 @@ ITEMS = Table(
 )
 TIMES = ("created_at", "updated_at")
 MAX_DIFFERENCES = 100
-BATCH_ROWS = 5_000
+BATCH_ROWS = 10_000  # each is looked up among all that is there
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
 
 
@@ -52,7 +53,7 @@ def import_manifest(
     A row whose key is in the table already is left as it is there, or with `update` made what the manifest says.
     `files` is the folder that the table's column of paths is relative to; its files are copied into the content folder.
     With `dry_run` nothing is done, and the report has the first differences. `progress` is called with the number of
-    lines read since. Time and statements grow with the rows; memory holds one batch and every row's key. Raises
+    lines read since. Time and statements grow with the rows; memory holds two batches and every row's key. Raises
     ManifestError.
     """
     report = Report()
@@ -60,16 +61,13 @@ def import_manifest(
     connection = db.session.connection()
     try:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
-        with db.session.begin_nested():  # a statement that fails ends this savepoint, and not our turn
-            _create_staging(table)
+        with connection.begin_nested():  # a statement that fails ends this savepoint, and not our turn
+            _create_staging(connection, table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:
                 header, rows = read(table, lines, report, progress)
-                for batch in _batches(row for row in rows if _bring_file(table, row, files, dry_run, copied, report)):
-                    _stage(table, batch)
-            changeable = [name for name in header if update and name not in table.key]
-            if dry_run:
-                report.differences.extend(_compare(table, changeable))
-            _merge(table, changeable, report)
+                changeable = [name for name in header if update and name not in table.key]
+                good = (row for row in rows if _bring_file(table, row, files, dry_run, copied, report))
+                _work_while_reading(_batches(good), partial(_take, connection, table, changeable, dry_run, report))
         if dry_run:
             db.session.rollback()
         else:
@@ -122,12 +120,34 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _create_staging(table: Table) -> None:
+def _work_while_reading(batches: Iterable[list[Row]], work: Callable[[list[Row]], None]) -> None:
+    """Calls `work` with one batch after the other, in a thread, while the next one is read."""
+    with ThreadPoolExecutor(1) as thread:
+        working: Future[None] | None = None
+        for batch in batches:
+            if working is not None:
+                working.result()
+            working = thread.submit(work, batch)
+        if working is not None:
+            working.result()
+
+
+def _take(
+    connection: Connection, table: Table, changeable: Sequence[str], dry_run: bool, report: Report, batch: Sequence[Row]
+) -> None:
+    """Brings a batch into the table. Nobody else uses the connection meanwhile."""
+    _stage(connection, table, batch)
+    if dry_run:
+        report.differences.extend(_compare(connection, table, changeable, MAX_DIFFERENCES - len(report.differences)))
+    _merge(connection, table, changeable, len(batch), report)
+
+
+def _create_staging(connection: Connection, table: Table) -> None:
     columns = ", ".join(["line integer", *(f"{name} {table.types[name]}" for name in table.columns)])
-    db.session.execute(text(f"CREATE TEMP TABLE library_import ({columns}) ON COMMIT DROP"))
+    connection.execute(text(f"CREATE TEMP TABLE library_import ({columns}) ON COMMIT DROP"))
 
 
-def _stage(table: Table, batch: Sequence[Row]) -> None:
+def _stage(connection: Connection, table: Table, batch: Sequence[Row]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for row in batch:
@@ -136,12 +156,14 @@ def _stage(table: Table, batch: Sequence[Row]) -> None:
         }
         writer.writerow([row.line, *(row.values | told).values()])
     buffer.seek(0)
-    cursor = db.session.connection().connection.cursor()
+    connection.execute(text("TRUNCATE library_import"))
+    cursor = connection.connection.cursor()
     cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", buffer)
+    connection.execute(text("ANALYZE library_import"))
 
 
-def _compare(table: Table, changeable: Sequence[str]) -> Iterator[Difference]:
-    """What `_merge` will do, in the order of the manifest, up to MAX_DIFFERENCES."""
+def _compare(connection: Connection, table: Table, changeable: Sequence[str], most: int) -> Iterator[Difference]:
+    """What `_merge` will do, in the order of the manifest, up to `most`."""
     keys = ", ".join(f"new.{name}" for name in table.key)
     names = ", ".join(f"CASE WHEN bool_or({_differs(table, name)}) THEN '{name}' END" for name in changeable)
     statement = (
@@ -150,13 +172,12 @@ def _compare(table: Table, changeable: Sequence[str]) -> Iterator[Difference]:
         f"FROM library_import new LEFT JOIN {_name(table)} old ON {_match(table)} GROUP BY new.line, {keys}) AS rows "
         "WHERE is_new OR columns <> '{}' ORDER BY line LIMIT :most"
     )
-    for line, key, is_new, columns in db.session.execute(text(statement), {"most": MAX_DIFFERENCES}):
+    for line, key, is_new, columns in connection.execute(text(statement), {"most": most}):
         yield Difference(line, tuple(key), () if is_new else tuple(columns))
 
 
-def _merge(table: Table, changeable: Sequence[str], report: Report) -> None:
-    connection = db.session.connection()
-    now = {"now": utc_now()}
+def _merge(connection: Connection, table: Table, changeable: Sequence[str], staged: int, report: Report) -> None:
+    now, updated = {"now": utc_now()}, 0
     if changeable:
         differs = " OR ".join(_differs(table, name) for name in changeable)
         settings = ", ".join([*(f"{name} = new.{name}" for name in changeable), "updated_at = :now"])
@@ -164,7 +185,7 @@ def _merge(table: Table, changeable: Sequence[str], report: Report) -> None:
             f"WITH changed AS (UPDATE {_name(table)} old SET {settings} FROM library_import new "
             f"WHERE {_match(table)} AND ({differs}) RETURNING new.line) SELECT count(DISTINCT line) FROM changed"
         )
-        report.updated = connection.execute(text(statement), now).scalar_one()
+        updated = connection.execute(text(statement), now).scalar_one()
     columns = ", ".join(table.columns)
     starts = {name: str(value) for name, value in table.starts_with.items()} | dict.fromkeys(TIMES, ":now")
     statement = (
@@ -172,9 +193,10 @@ def _merge(table: Table, changeable: Sequence[str], report: Report) -> None:
         f"SELECT {columns}, {', '.join(starts.values())} FROM library_import new "
         f"WHERE NOT EXISTS (SELECT FROM {_name(table)} old WHERE {_match(table)}) ORDER BY line"
     )
-    report.added = connection.execute(text(statement), now).rowcount
-    staged = connection.execute(text("SELECT count(*) FROM library_import")).scalar_one()
-    report.unchanged = staged - report.added - report.updated
+    added = connection.execute(text(statement), now).rowcount
+    report.added += added
+    report.updated += updated
+    report.unchanged += staged - added - updated
 
 
 def _name(table: Table) -> str:

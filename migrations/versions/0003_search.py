@@ -81,16 +81,17 @@ FUNCTIONS = {
               || setweight(to_tsvector('pg_catalog.english', library_fold(left(objectives, 50000))), 'B')
               || setweight(to_tsvector('pg_catalog.english', library_fold(left(description, 50000))), 'C')
               || setweight(to_tsvector('pg_catalog.english', library_fold(left(metadata, 50000))), 'D')
-              || array_to_tsvector(array(
-                   SELECT '=' || left(word, 100) FROM unnest(tsvector_to_array(to_tsvector('pg_catalog.simple', title)))
-                   word UNION SELECT '='));
+              || array_to_tsvector('='::text || string_to_array(nullif(regexp_replace(
+                   '=' || array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', title)), ' ='),
+                   '(=[^ ]{100})[^ ]+', '\1', 'g'), '='), ' '));
         END $$""",
     "library_all_words(text, text, text, text)": r"""
         CREATE FUNCTION library_all_words(title text, objectives text, description text, metadata text)
-        RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
-          SELECT to_tsvector('pg_catalog.simple', concat_ws(' ', title, library_fold(left(objectives, 50000)),
-                   library_fold(left(description, 50000)), library_fold(left(metadata, 50000))))
-        $$""",
+        RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
+        BEGIN
+          RETURN to_tsvector('pg_catalog.simple', concat_ws(' ', title, library_fold(left(objectives, 50000)),
+                   library_fold(left(description, 50000)), library_fold(left(metadata, 50000))));
+        END $$""",
 }
 
 _TEXTS = (
@@ -105,7 +106,7 @@ _FILTERS = "jsonb_build_object({})".format(
 # Whatever numbers others store fit, and popularity is in powers of two, so that a view seldom moves anything.
 _CHEAP = {
     "active": "n.active",
-    "kind": f"(SELECT min(k.id) FROM library_kind k WHERE k.filters = {_FILTERS})",
+    "kind": f"(SELECT min(k.id) FROM library_kind k WHERE k.filters = (SELECT {_FILTERS}))",
     "standing": "(coalesce(greatest(least(n.download_priority, 32766), -32768), 32767) + 32768) * 64 "
     "+ 63 - floor(ln(1 + greatest(n.usage_count, 0)::float8) / ln(2))::integer",
 }
@@ -135,11 +136,11 @@ def _note_kinds(items: str, where: str = "true") -> str:
 def _note_words(items: str, where: str = "true") -> str:
     return f"""
         INSERT INTO library_word (word)
-        SELECT DISTINCT word FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts
-        CROSS JOIN unnest(tsvector_to_array(
-          library_all_words(texts.title, texts.objectives, texts.description, texts.metadata))) word
-        WHERE {where} AND word ~ '^[^0-9]{{3,24}}$'
-          AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = word.word)"""
+        SELECT word FROM (
+          SELECT DISTINCT unnest(tsvector_to_array(
+            library_all_words(texts.title, texts.objectives, texts.description, texts.metadata))) AS word
+          FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts WHERE {where}) words
+        WHERE word ~ '^[^0-9]{{3,24}}$' AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = words.word)"""
 
 
 def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
