@@ -78,9 +78,9 @@ FUNCTIONS = {
         RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
         BEGIN
           RETURN setweight(to_tsvector('pg_catalog.english', title), 'A')
-              || setweight(to_tsvector('pg_catalog.english', library_fold(left(objectives, 50000))), 'B')
-              || setweight(to_tsvector('pg_catalog.english', library_fold(left(description, 50000))), 'C')
-              || setweight(to_tsvector('pg_catalog.english', library_fold(left(metadata, 50000))), 'D')
+              || setweight(to_tsvector('pg_catalog.english', objectives), 'B')
+              || setweight(to_tsvector('pg_catalog.english', description), 'C')
+              || setweight(to_tsvector('pg_catalog.english', metadata), 'D')
               || array_to_tsvector('='::text || string_to_array(nullif(regexp_replace(
                    '=' || array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', title)), ' ='),
                    '(=[^ ]{100})[^ ]+', '\1', 'g'), '='), ' '));
@@ -89,15 +89,15 @@ FUNCTIONS = {
         CREATE FUNCTION library_all_words(title text, objectives text, description text, metadata text)
         RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
         BEGIN
-          RETURN to_tsvector('pg_catalog.simple', concat_ws(' ', title, library_fold(left(objectives, 50000)),
-                   library_fold(left(description, 50000)), library_fold(left(metadata, 50000))));
+          RETURN to_tsvector('pg_catalog.simple', concat_ws(' ', title, objectives, description, metadata));
         END $$""",
 }
 
 _TEXTS = (
     "library_fold(library_title(n.title, n.content_metadata::text, n.file_path)) AS title, "
-    "library_json_text(n.skill_objectives::text) AS objectives, coalesce(n.description, '') AS description, "
-    "library_json_text(n.content_metadata::text) AS metadata"
+    "library_fold(left(library_json_text(n.skill_objectives::text), 50000)) AS objectives, "
+    "library_fold(left(coalesce(n.description, ''), 50000)) AS description, "
+    "library_fold(left(library_json_text(n.content_metadata::text), 50000)) AS metadata"
 )
 _FILTERS = "jsonb_build_object({})".format(
     ", ".join(f"'{name}', n.{name}::text" for name in ("content_type", "subject_area", "age_range", "difficulty_level"))
@@ -114,15 +114,32 @@ _COLUMNS = ", ".join(["id", *_CHEAP, "title", "document"])
 _SOURCES = ("title", "description", "file_path", "skill_objectives::text", "content_metadata::text")
 
 
-def _write(items: str, where: str = "true") -> str:
-    """Puts what is to be found of these items into the table."""
+def _texts(items: str, where: str = "true") -> str:
+    """The items with what is to be found of them, as text."""
+    cheap = ", ".join(f"{expression} AS {name}" for name, expression in _CHEAP.items())
+    texts = f"LATERAL (SELECT {_TEXTS} OFFSET 0) texts"
+    return f"SELECT n.id, {cheap}, texts.* FROM {items} n CROSS JOIN {texts} WHERE {where}"
+
+
+def _write(texts: str) -> str:
+    """Puts it into the table."""
     updates = ", ".join(f"{name} = excluded.{name}" for name in [*_CHEAP, "title", "document"])
     return f"""
         INSERT INTO library_search ({_COLUMNS})
-        SELECT n.id, {", ".join(_CHEAP.values())}, left(btrim(regexp_replace(texts.title, ' +', ' ', 'g')), 100),
-               library_document(texts.title, texts.objectives, texts.description, texts.metadata)
-        FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts WHERE {where}
-        ON CONFLICT (id) DO UPDATE SET {updates}"""
+        SELECT id, {", ".join(_CHEAP)}, left(btrim(regexp_replace(title, ' +', ' ', 'g')), 100),
+               library_document(title, objectives, description, metadata)
+        FROM {texts} ON CONFLICT (id) DO UPDATE SET {updates}"""
+
+
+def _write_and_note_words(items: str, where: str = "true") -> str:
+    """Both, of texts that are made once."""
+    return f"""
+        WITH texts AS MATERIALIZED ({_texts(items, where)}), written AS ({_write("texts")})
+        INSERT INTO library_word (word)
+        SELECT word FROM (
+          SELECT DISTINCT unnest(tsvector_to_array(library_all_words(title, objectives, description, metadata))) AS word
+          FROM texts) words
+        WHERE word ~ '^[^0-9]{{3,24}}$' AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = words.word)"""
 
 
 # No unique key and no waiting for each other: two who add a new one at once leave it there twice.
@@ -131,16 +148,6 @@ def _note_kinds(items: str, where: str = "true") -> str:
         INSERT INTO library_kind (filters)
         SELECT DISTINCT {_FILTERS} FROM {items} n
         WHERE {where} AND NOT EXISTS (SELECT FROM library_kind k WHERE k.filters = {_FILTERS})"""
-
-
-def _note_words(items: str, where: str = "true") -> str:
-    return f"""
-        INSERT INTO library_word (word)
-        SELECT word FROM (
-          SELECT DISTINCT unnest(tsvector_to_array(
-            library_all_words(texts.title, texts.objectives, texts.description, texts.metadata))) AS word
-          FROM {items} n CROSS JOIN LATERAL (SELECT {_TEXTS} OFFSET 0) texts WHERE {where}) words
-        WHERE word ~ '^[^0-9]{{3,24}}$' AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = words.word)"""
 
 
 def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
@@ -157,7 +164,7 @@ _CHANGED = (
 _TRIGGERS = {
     "INSERT": (
         "REFERENCING NEW TABLE AS library_after",
-        [_note_kinds("library_after"), _write("library_after"), _note_words("library_after")],
+        [_note_kinds("library_after"), _write_and_note_words("library_after")],
     ),
     "UPDATE": (
         "REFERENCING OLD TABLE AS library_before NEW TABLE AS library_after",
@@ -165,8 +172,7 @@ _TRIGGERS = {
             "DELETE FROM library_search s USING library_before b WHERE s.id = b.id "
             "AND NOT EXISTS (SELECT FROM library_after a WHERE a.id = b.id)",
             _note_kinds("library_after"),
-            _write("library_after", _CHANGED),
-            _note_words("library_after", f"({_CHANGED})"),
+            _write_and_note_words("library_after", _CHANGED),
             f"""
         UPDATE library_search s SET ({", ".join(_CHEAP)}) = ROW({", ".join(_CHEAP.values())})
         FROM library_after n WHERE s.id = n.id
@@ -188,7 +194,7 @@ def upgrade() -> None:
     _make_tables()
     oldest = _scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
     _run(_note_kinds("content_library"))
-    _run(_write("content_library"))
+    _run(_write(f"({_texts('content_library')}) texts"))
     _run(
         f"INSERT INTO library_word (word) SELECT word FROM ts_stat($words$"
         f"SELECT library_all_words(title, objectives, description, metadata) "
@@ -296,8 +302,7 @@ def _catch_up(oldest: str) -> None:
     """What others wrote while we filled the table: the triggers' lock has let them finish and keeps new ones out."""
     recent = f"age(n.xmin) <= age('{oldest}'::xid) AND n.xmin <> pg_current_xact_id()::xid"
     _run(_note_kinds("content_library", recent))
-    _run(_write("content_library", recent))
-    _run(_note_words("content_library", recent))
+    _run(_write_and_note_words("content_library", recent))
     _run("DELETE FROM library_search s WHERE NOT EXISTS (SELECT FROM content_library n WHERE n.id = s.id)")
 
 
