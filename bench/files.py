@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
@@ -54,7 +55,8 @@ def cases(given: Options) -> Iterator[Case]:
     if not shutil.which("wrk") or not shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
         raise SystemExit(NEEDED)
     with contextlib.ExitStack() as stack:
-        small, large = _start(stack, given)
+        servers = serve(stack, given)
+        small, large = (_ways(name.replace(" ", "-"), servers) for name in SIZES)
         yield _compare(
             "100 KB, signed and checked by nginx",
             {name: small[name] for name in ("nginx static", "signed link, nginx alone")},
@@ -75,8 +77,19 @@ def cases(given: Options) -> Iterator[Case]:
         yield _compare("50 MB", ways, given, wants, "MB/s")
 
 
-def _start(stack: contextlib.ExitStack, given: Options) -> list[Ways]:
-    """Starts everything, until `stack` is closed; the ways to the small file and to the large one."""
+@dataclass(frozen=True)
+class Servers:
+    """The folder of everything, and ports: nginx, bare, the server that nginx asks, and one that sends files itself."""
+
+    folder: Path
+    nginx: int
+    bare: int
+    asked: int
+    sending: int
+
+
+def serve(stack: contextlib.ExitStack, given: Options) -> Servers:
+    """Starts everything, until `stack` is closed."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-files-")))
     folder.chmod(0o755)  # nginx's workers are somebody else
     content = folder / "content"
@@ -96,7 +109,7 @@ def _start(stack: contextlib.ExitStack, given: Options) -> list[Ways]:
         "WORKERS": str(WORKERS),
         "THREADS": str(THREADS),
         "MAX_REQUESTS": "0",
-        **{f"RATE_LIMIT_{name}": PLENTY for name in ("DEFAULT", "FILES", "ANONYMOUS")},
+        **{f"RATE_LIMIT_{name}": PLENTY for name in ("DEFAULT", "FILES", "UPLOAD", "ANONYMOUS")},
     }
     app = create_app(settings)
     with contextlib.closing(psycopg2.connect(postgres.url)) as connection:
@@ -108,8 +121,7 @@ def _start(stack: contextlib.ExitStack, given: Options) -> list[Ways]:
     asked = stack.enter_context(gunicorn(settings | {"USE_X_ACCEL_REDIRECT": "true"}, []))
     with app.app_context():
         (key := folder / "link-key.json").write_text(json.dumps(link_key()))
-        port = _nginx(stack, folder, asked, bare_port, key)
-        return [_ways(name.replace(" ", "-"), port, sending, bare_port) for name in SIZES]
+    return Servers(folder, _nginx(stack, folder, asked, bare_port, key), bare_port, asked, sending)
 
 
 def _make(path: Path, size: int) -> None:
@@ -132,19 +144,21 @@ def _nginx(stack: contextlib.ExitStack, folder: Path, asked: int, bare: int, key
     return stack.enter_context(nginx(config, folder, workers="auto")).port
 
 
-def _ways(name: str, port: int, sending: int, bare: int) -> Ways:
+def _ways(name: str, servers: Servers) -> Ways:
+    with create_app({"APP_ENV": "production", "SECRET_KEY": SECRET}).app_context():
+        played, shown = file_url(f"audio/{name}.mp3"), file_url(f"audio/{name}.mp4")
     now = int(time.time())
     claims = {"user_id": 1, "user_type": "parent", "sub": "1", "iat": now, "exp": now + 3600}
     token = f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
-    here = f"http://127.0.0.1:{port}"
+    here = f"http://127.0.0.1:{servers.nginx}"
     return {
         "nginx static": (f"{here}/static/audio/{name}.mp3", ""),
-        "signed link, nginx alone": (here + file_url(f"audio/{name}.mp3"), ""),
-        "bare": (f"http://127.0.0.1:{bare}/", ""),
+        "signed link, nginx alone": (here + played, ""),
+        "bare": (f"http://127.0.0.1:{servers.bare}/", ""),
         "bare behind the same nginx": (f"{here}/bare", ""),
-        "signed link, X-Accel": (here + file_url(f"audio/{name}.mp4"), ""),
+        "signed link, X-Accel": (here + shown, ""),
         "token, X-Accel": (f"{here}/content/audio/{name}.mp4", token),
-        "signed link, gunicorn": (f"http://127.0.0.1:{sending}" + file_url(f"audio/{name}.mp4"), ""),
+        "signed link, gunicorn": (f"http://127.0.0.1:{servers.sending}" + shown, ""),
     }
 
 

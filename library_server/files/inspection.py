@@ -29,22 +29,27 @@ class Mismatch(Exception):
     """The file is not what its extension says, or does not open."""
 
 
-def inspect(path: Path, extension: str) -> Found:
+def inspect(path: Path, extension: str, meanwhile: Callable[[], object] = lambda: None) -> Found:
     """``duration`` (seconds) and ``bit_rate`` (bits a second) of audio and video, ``width`` and ``height`` (pixels) of
-    pictures, ``pages`` of a PDF; None where the file does not tell. Raises Mismatch.
+    pictures, ``pages`` of a PDF; None where the file does not tell. `meanwhile` is called while the process looks.
+
+    Raises Mismatch, and what `meanwhile` raises.
     """
     command = [sys.executable, "-I", __file__, extension, str(path)]
-    try:
-        done = subprocess.run(  # noqa: S603 (our own words, and a path that we made)
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WALL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise Mismatch from None
-    if done.returncode == 1:  # a fault of the installation, such as a library that is missing
-        raise RuntimeError(f"the inspection of files fails: {done.stderr.decode(errors='replace')[-500:]}")
-    if done.returncode != 0:
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=pipe) as process:  # noqa: S603 (our own words)
+        try:
+            meanwhile()
+            told, complaint = process.communicate(timeout=WALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Mismatch from None
+        finally:
+            process.kill()  # which does nothing to one that has ended
+    if process.returncode == 1:  # a fault of the installation, such as a library that is missing
+        raise RuntimeError(f"the inspection of files fails: {complaint.decode(errors='replace')[-500:]}")
+    if process.returncode != 0:
         raise Mismatch
-    found: Found = json.loads(done.stdout)
+    found: Found = json.loads(told)
     return found
 
 

@@ -115,6 +115,12 @@ class LocalStorage:
         return target
 
 
+def sync(path: Path) -> None:
+    """Waits until the bytes of the file are on the disk. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def _refuse_other_bytes(target: Path, source: Path) -> None:
     if target.is_symlink() or not filecmp.cmp(source, target, shallow=False):
         raise PathTaken(target.name)
