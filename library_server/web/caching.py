@@ -103,11 +103,6 @@ def with_generation(view: Callable[P, R]) -> Callable[P, R]:
     return view
 
 
-def generation() -> str | None:
-    """What is kept of the library counts under this, until somebody changes it; None while Redis cannot tell."""
-    return _generation()
-
-
 def prefetch(key: str) -> None:
     """Lets what is kept under `key` come with the request's next round trip."""
     if current_config().cache_ttl:
@@ -169,21 +164,21 @@ def _key(key_of: KeyOf, arguments: dict[str, Any]) -> str | None:
 
 def _through(key: str, build: Callable[[], Page]) -> tuple[Page, str]:
     """The page, and how it came about: hit, stale, miss, or uncached where Redis could not be used."""
-    generation = _generation()
-    if generation is None:
+    current = generation()
+    if current is None:
         return build(), "uncached"
-    entry = _read(key, generation)
+    entry = _read(key, current)
     if entry is not None and time.time() < entry.fresh_until:
         return entry.page, "hit"
     lock = f"library:lock:{key}"
     if not cache.add(lock, b"1", LOCK_SECONDS):
         if entry is not None:
             return entry.page, "stale"
-        page = _wait_for(key, generation)
+        page = _wait_for(key, current)
         return (page, "hit") if page is not None else (build(), "miss")
     try:
         page = build()
-        _keep(key, generation, page)
+        _keep(key, current, page)
     except (DBAPIError, TimeoutError):
         if entry is None:
             raise
@@ -194,28 +189,28 @@ def _through(key: str, build: Callable[[], Page]) -> tuple[Page, str]:
     return page, "miss"
 
 
-def _generation() -> str | None:
+def generation() -> str | None:
     """What entries must carry to count now; None while nothing in Redis can be trusted or kept.
 
     Servers with other settings or of another version build other pages.
     """
-    generation, gate = cache.get(GENERATION), redis.gate
+    found, gate = cache.get(GENERATION), redis.gate
     if gate.away or gate.forgets:
         return None
     if gate.unsure:
         with suppress(DBAPIError, TimeoutError):  # away too: what is kept is all there is
             look_for_changes()
-        generation = cache.get(GENERATION)
-    if generation is None or not generation.isdigit():
+        found = cache.get(GENERATION)
+    if found is None or not found.isdigit():
         try:
             batch = redis.batch()
-            batch.add("SET", GENERATION, time.time_ns(), "EX", GENERATION_SECONDS, *([] if generation else ["NX"]))
-            generation = batch.add("GET", GENERATION).get()
+            batch.add("SET", GENERATION, time.time_ns(), "EX", GENERATION_SECONDS, *([] if found else ["NX"]))
+            found = batch.add("GET", GENERATION).get()
         except RedisAway:
             return None
-    if generation is None or not generation.isdigit():
+    if found is None or not found.isdigit():
         return None
-    return f"{generation.decode()}.{fingerprint()}"
+    return f"{found.decode()}.{fingerprint()}"
 
 
 def fingerprint() -> str:
