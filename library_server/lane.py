@@ -20,7 +20,7 @@ from library_server.accounts.errors import NotSignedIn
 from library_server.actor import Actor
 from library_server.shared import limits
 from library_server.shared.gate import GENERATION, RedisAway
-from library_server.shared.redis import LONG_SECONDS, Batch, Script
+from library_server.shared.redis import Batch, Script, batch_of_a_request
 from library_server.web import caching, watch
 from library_server.web.cors import headers_of
 from library_server.web.errors import limit_headers
@@ -116,7 +116,7 @@ class FastLane:
         wanted = self._wanted(environ["PATH_INFO"], query, reads_elsewhere(self._app, claims.kind))
         if wanted is None:
             return None
-        batch = environ[watch.BATCH] = Batch(gate, LONG_SECONDS)  # what is waited here is not waited once more
+        batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
         found = self._look(wanted, batch, Actor(claims.user, claims.kind), token, claims.jti)
         if found is None:
             return None

@@ -23,6 +23,8 @@ from library_server import create_app
 from library_server.catalog.models import ContentItem
 from library_server.dev import embedded
 from library_server.extensions import db
+from library_server.shared import gate
+from library_server.shared import redis as shared_redis
 
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 # What tests write past the server shows at once, and nothing happens behind their back.
@@ -59,6 +61,13 @@ class Servers:
 
     database_url: str
     redis_url: str
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this machine is busy is no outage of Redis. (Tests of outages have none.)"""
+    monkeypatch.setattr(gate, "TIMEOUT_SECONDS", 5)
+    monkeypatch.setattr(shared_redis, "LONG_SECONDS", 5)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from library_server import lane
 from library_server.extensions import db
 from library_server.lane import FastLane
-from library_server.shared import gate
 from tests.conftest import bearer
 
 pytestmark = pytest.mark.parametrize("shape", ["guide"])
@@ -34,13 +32,9 @@ PATHS = [
 
 
 @pytest.fixture
-def cached(
-    make_app: Callable[..., Flask], database_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Flask]]:
+def cached(make_app: Callable[..., Flask], database_url: str, redis: Any) -> Iterator[Callable[..., Flask]]:
     """``cached(NAME=value…)``: an application that caches."""
     made = []
-    monkeypatch.setattr(gate, "TIMEOUT_SECONDS", 5)  # a machine that is busy is no outage
-    monkeypatch.setattr(lane, "LONG_SECONDS", 5)
 
     def make(**settings: object) -> Flask:
         made.append(make_app(database_url, CACHE_TTL=3600, **settings))

@@ -66,6 +66,11 @@ class Batch:
             reply.answer = answer
 
 
+def batch_of_a_request(gate: Gate) -> Batch:
+    """The commands of one request, which has no time to lose."""
+    return Batch(gate, LONG_SECONDS)
+
+
 class Script:
     """A Lua script; Redis knows it by its digest once it has seen it."""
 
@@ -102,7 +107,7 @@ class SharedRedis:
     def batch(self) -> Batch:
         """The commands of this request, or of a command of ours, which has the time."""
         if "library_batch" not in g:
-            g.library_batch = Batch(self.gate, LONG_SECONDS if has_request_context() else math.inf)
+            g.library_batch = batch_of_a_request(self.gate) if has_request_context() else Batch(self.gate, math.inf)
         batch: Batch = g.library_batch
         return batch
 
