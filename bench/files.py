@@ -22,6 +22,7 @@ from pathlib import Path
 
 import jwt
 import psycopg2
+from flask import Flask
 
 from bench.harness import SECRET, Case, Options, Want
 from bench.search import prepare
@@ -86,6 +87,7 @@ class Servers:
     bare: int
     asked: int
     sending: int
+    app: Flask
 
 
 def serve(stack: contextlib.ExitStack, given: Options) -> Servers:
@@ -121,7 +123,7 @@ def serve(stack: contextlib.ExitStack, given: Options) -> Servers:
     asked = stack.enter_context(gunicorn(settings | {"USE_X_ACCEL_REDIRECT": "true"}, []))
     with app.app_context():
         (key := folder / "link-key.json").write_text(json.dumps(link_key()))
-    return Servers(folder, _nginx(stack, folder, asked, bare_port, key), bare_port, asked, sending)
+    return Servers(folder, _nginx(stack, folder, asked, bare_port, key), bare_port, asked, sending, app)
 
 
 def _make(path: Path, size: int) -> None:
@@ -145,7 +147,7 @@ def _nginx(stack: contextlib.ExitStack, folder: Path, asked: int, bare: int, key
 
 
 def _ways(name: str, servers: Servers) -> Ways:
-    with create_app({"APP_ENV": "production", "SECRET_KEY": SECRET}).app_context():
+    with servers.app.app_context():
         played, shown = file_url(f"audio/{name}.mp3"), file_url(f"audio/{name}.mp4")
     now = int(time.time())
     claims = {"user_id": 1, "user_type": "parent", "sub": "1", "iat": now, "exp": now + 3600}

@@ -11,6 +11,7 @@ from library_server.catalog.services import item_changed
 from library_server.config import Config
 from library_server.curriculum import routes as curriculum
 from library_server.extensions import bind_cache, bind_limiter, db, end_session, migrate
+from library_server.file_lane import FileLane
 from library_server.files import routes as files
 from library_server.lane import FastLane
 from library_server.operations import housekeeping
@@ -59,6 +60,8 @@ def create_app(config: Settings | None = None) -> Flask:
     migrate.init_app(app, db, directory=str(MIGRATIONS))
     app.cli.add_command(cli.library)
     app.wsgi_app = FastLane(app)  # type: ignore[method-assign]
+    if settings.use_x_accel_redirect:
+        app.wsgi_app = FileLane(app)  # type: ignore[method-assign]
     return app
 
 

@@ -31,12 +31,8 @@ MOST_KEYS, LONGEST_QUERY = 4096, 200  # keys that are remembered, and of which q
 _VARIABLE = re.compile(r"<int:(\w+)>")
 _UNUSUAL = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
-# KEYS: generation, entry, limit, the revoked token, revoked jtis. ARGV: fingerprint, now, limit, window, perhaps a jti.
-_LOOK = Script(
-    limits.HIT
-    + """
-if redis.call('EXISTS', KEYS[4]) == 1 then return false end
-if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return false end
+# A fresh entry is told, and the request counted. KEYS: generation, entry, limit. ARGV: fingerprint, now, limit, window.
+FRESH = """
 local generation, entry = unpack(redis.call('MGET', KEYS[1], KEYS[2]))
 if not (generation and entry) then return false end
 local head = generation .. '.' .. ARGV[1] .. ' '
@@ -47,6 +43,14 @@ local counted = hit(KEYS[3], tonumber(ARGV[3]), tonumber(ARGV[4]), 1)
 if counted[1] == 0 then return false end
 return {entry, counted[2], counted[3], counted[4]}
 """
+# The same, and KEYS: the revoked token, revoked jtis. ARGV: perhaps a jti.
+_LOOK = Script(
+    limits.HIT
+    + """
+if redis.call('EXISTS', KEYS[4]) == 1 then return false end
+if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return false end
+"""
+    + FRESH
 )
 
 Environ = dict[str, Any]

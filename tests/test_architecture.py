@@ -15,7 +15,7 @@ FLOORS = {
     "storage": 2, "shared": 2,
     "web": 3,
     "accounts": 4,
-    "catalog": 5, "lane": 5,
+    "catalog": 5, "lane": 5, "file_lane": 7,
     "curriculum": 6, "files": 6, "recommendations": 6, "search": 6,
     "usage": 7,
     "app": 8, "cli": 8, "operations": 8, "dev": 8, "__init__": 8,

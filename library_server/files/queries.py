@@ -13,7 +13,7 @@ from library_server.web.responses import Page, page
 
 def expect(path: str) -> None:
     """That `is_retired` will be asked: what is kept of the answer comes with the request's next round trip to Redis."""
-    prefetch(_key(path))
+    prefetch(retired_key(path))
 
 
 def is_retired(path: str) -> bool:
@@ -21,7 +21,7 @@ def is_retired(path: str) -> bool:
 
     A file that no row owns is not retired. What the items say is kept as answers are; the curriculum is always asked.
     """
-    hidden = kept(_key(path), lambda: _is_hidden(path)).body == b"true"
+    hidden = kept(retired_key(path), lambda: _is_hidden(path)).body == b"true"
     return hidden and not is_in_curriculum(path)
 
 
@@ -32,5 +32,6 @@ def _is_hidden(path: str) -> Page:
     return page(bool(owners) and not shown_owners)
 
 
-def _key(path: str) -> str:
+def retired_key(path: str) -> str:
+    """Where it is kept whether the items that own the file are all retired: the page ``true`` or ``false``."""
     return f"library:file:{tag(path.encode(errors='surrogatepass'))}"

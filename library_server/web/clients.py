@@ -1,7 +1,9 @@
 """Where a request comes from."""
 
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from flask import request
 
@@ -13,9 +15,17 @@ def client_address() -> str:
 
     Over a Unix socket there is no address; whoever may open one is trusted.
     """
-    peer = request.remote_addr or ""
-    told = request.headers.get("X-Real-IP", "").strip()
-    if told and is_address(told) and (not is_address(peer) or _is_trusted(peer)):
+    return address_of(request.environ, current_config().trusted_proxies)
+
+
+def address_of(environ: Mapping[str, Any], trusted: tuple[str, ...]) -> str:
+    """The same of a WSGI request, whose proxies are `trusted`."""
+    return _address(environ.get("REMOTE_ADDR") or "", environ.get("HTTP_X_REAL_IP", "").strip(), trusted)
+
+
+@lru_cache(1024)
+def _address(peer: str, told: str, trusted: tuple[str, ...]) -> str:
+    if told and is_address(told) and (not is_address(peer) or _is_in(peer, trusted)):
         return str(ip_address(told))
     return peer or "unknown"
 
@@ -38,10 +48,6 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_trusted(peer: str) -> bool:
-    return _is_in(peer, current_config().trusted_proxies)
 
 
 def _is_in(address: str, networks: tuple[str, ...]) -> bool:

@@ -55,7 +55,7 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
     FileMissing, PreconditionFailed, RangeNotSatisfiable.
     """
     stat = storage.stat(path)
-    headers = _headers(tree, path, stat, attachment)
+    headers = file_headers(tree, path, stat, attachment)
     if _evaluate(headers["ETag"], stat.modified) == 304:
         kept = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "X-Content-Type-Options", "Referrer-Policy")
         return FileResponse(status=304, headers={name: headers[name] for name in kept})
@@ -63,10 +63,7 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
     if request.method == "HEAD":
         response = FileResponse(status=200, headers=headers | {"Content-Length": str(stat.size)})
     elif current_config().use_x_accel_redirect and _nginx_agrees(spans):
-        if spans is None:
-            del headers["Accept-Ranges"]  # nginx says it with a whole file, and not with a part
-        headers["X-Accel-Redirect"] = f"/_library/{tree}/{quote(path)}"
-        response = FileResponse(status=200, headers=headers)
+        response = FileResponse(status=200, headers=nginx_headers(tree, path, headers, whole=spans is None))
         response.bytes_by_nginx = spans[0].stop - spans[0].start if spans else stat.size
     else:
         response = _send(storage.open(path), headers, stat.size, spans)
@@ -74,7 +71,15 @@ def file_response(tree: Tree, storage: Storage, path: str, attachment: str | Non
     return response
 
 
-def _headers(tree: Tree, path: str, stat: Stat, attachment: str | None) -> dict[str, str]:
+def nginx_headers(tree: Tree, path: str, headers: Mapping[str, str], whole: bool) -> dict[str, str]:
+    """What tells nginx to send the file, under `headers`: the `whole` file, or the range that is asked for."""
+    left_out = "Accept-Ranges" if whole else ""  # nginx says it with a whole file, and not with a part
+    told = {name: value for name, value in headers.items() if name != left_out}
+    return told | {"X-Accel-Redirect": f"/_library/{tree}/{quote(path)}"}
+
+
+def file_headers(tree: Tree, path: str, stat: Stat, attachment: str | None = None) -> dict[str, str]:
+    """The headers of the file, whoever sends it."""
     extension = filenames.extension(path)
     types = media_types.ASSET_TYPES if tree == "assets" else media_types.CONTENT_TYPES
     media_type = types.get(extension, media_types.UNKNOWN)
