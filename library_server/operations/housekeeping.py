@@ -11,6 +11,7 @@ from collections.abc import Callable
 from flask import Flask, current_app
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 
+from library_server.catalog.counts import fold
 from library_server.config import current_config
 from library_server.metrics import metrics
 from library_server.shared.gate import RedisAway
@@ -21,6 +22,7 @@ from library_server.web.caching import look_for_changes
 log = logging.getLogger(__name__)
 
 PUSH_SECONDS = 0.25  # a count waits so long for others before Redis is asked
+FOLD_SECONDS = 10
 _TICK_SECONDS = 0.25
 
 
@@ -42,6 +44,7 @@ def _keep_house(app: Flask) -> None:
         (PUSH_SECONDS, _push),
         (config.usage_flush_seconds, flush),
         (config.cache_poll_seconds, look_for_changes),
+        (FOLD_SECONDS, fold),
     ]
     due = [time.monotonic() + seconds * random.random() for seconds, _ in jobs]  # noqa: S311 (no secret)
     while True:

@@ -72,11 +72,6 @@ TABLES = {
     ),
 }
 
-# One index for the order of the whole list, one for each filter; each also holds the other filters, so that a page
-# and its total are read from an index alone, whatever the filters.
-FILTERS = ("subject_area", "age_range", "content_type", "difficulty_level")
-LIST_INDEXES = {"ix_library_list": None} | {f"ix_library_list_{name}": name for name in FILTERS}
-
 
 def upgrade() -> None:
     for table, columns in TABLES.items():
@@ -85,12 +80,9 @@ def upgrade() -> None:
             _complete(table, columns, found)
         else:
             _create(table, columns)
-    _index_content_library()
 
 
 def downgrade() -> None:
-    for index in LIST_INDEXES:
-        op.execute(f"DROP INDEX IF EXISTS {index}")
     for table in TABLES:
         if _scalar("SELECT obj_description(to_regclass(:table), 'pg_class')", table) == MARK:
             op.drop_table(table)
@@ -118,16 +110,6 @@ def _complete(table: str, columns: tuple, found: set[str]) -> None:
         op.execute(f"COMMENT ON COLUMN {table}.id IS '{MARK}'")
     elif "id" not in found:
         raise RuntimeError(f"{table} has neither id nor content_id: this is not a table that the library knows")
-
-
-def _index_content_library() -> None:
-    for index, leading in LIST_INDEXES.items():
-        keys = [leading] if leading else []
-        others = ", ".join(name for name in FILTERS if name != leading)
-        op.execute(
-            f"CREATE INDEX {index} ON content_library ({', '.join([*keys, 'download_priority', 'id'])}) "
-            f"INCLUDE ({others}) WHERE active IS NOT FALSE"
-        )
 
 
 def _columns(table: str) -> set[str]:

@@ -107,6 +107,7 @@ _FILTERS = "jsonb_build_object({})".format(
 _CHEAP = {
     "active": "n.active",
     "kind": f"(SELECT min(k.id) FROM library_kind k WHERE k.filters = (SELECT {_FILTERS}))",
+    "priority": "coalesce(n.download_priority, 9223372036854775807)",  # missing last, as lists have it
     "standing": "(coalesce(greatest(least(n.download_priority, 32766), -32768), 32767) + 32768) * 64 "
     "+ 63 - floor(ln(1 + greatest(n.usage_count, 0)::float8) / ln(2))::integer",
 }
@@ -248,7 +249,7 @@ def _make_functions() -> None:
 def _make_tables() -> None:
     _run(
         "CREATE TABLE library_search (id bigint NOT NULL, active boolean, kind integer NOT NULL, "
-        "standing integer NOT NULL, title text NOT NULL, document tsvector NOT NULL, "
+        "priority bigint NOT NULL, standing integer NOT NULL, title text NOT NULL, document tsvector NOT NULL, "
         "CONSTRAINT pk_library_search PRIMARY KEY (id)) WITH (toast_tuple_target = 128)"
     )
     # Apart from the rows, of which every hit of a search reads one: so they are few pages, which stay in memory.
