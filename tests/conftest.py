@@ -290,13 +290,14 @@ def run_sql(url: str, statement: str, parameters: Any = None) -> list[dict[str, 
         return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 
-# To delete a few rows is quicker than to truncate a table. Whoever refers to others goes first, what triggers note last.
+# To delete a few rows is quicker than to truncate a table. Whoever refers to others goes first, notes of triggers last.
 _EMPTY_TABLES = """
 DO $$
 DECLARE
   one record;
   many boolean;
-  referred text[] := ARRAY['learning_sessions', 'child', 'content_library', 'parent', 'library_change', 'library_moved'];
+  referred text[] := ARRAY[
+    'learning_sessions', 'child', 'content_library', 'parent', 'library_change', 'library_moved'];
 BEGIN
   FOR one IN SELECT tablename AS name FROM pg_tables
              WHERE schemaname = 'public' AND tablename <> 'library_alembic_version'

@@ -1,4 +1,4 @@
-"""The counts that lists go by (migration 0006): working in what has changed, counting anew, and whether they are right."""
+"""The counts that lists go by (migration 0006): working in what has changed, counting anew, whether they are right."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,8 @@ _WRONG = text("""
     really AS (
       SELECT jsonb_build_object('content_type', content_type, 'subject_area', subject_area, 'age_range', age_range,
                                 'difficulty_level', difficulty_level) AS filters,
-             active IS NOT FALSE AS shown, coalesce(download_priority, 9223372036854775807) AS priority, count(*) AS count
+             active IS NOT FALSE AS shown, coalesce(download_priority, 9223372036854775807) AS priority,
+             count(*) AS count
       FROM content_library GROUP BY content_type, subject_area, age_range, difficulty_level, shown, priority)
     SELECT coalesce(sum(abs(coalesce(found.count, 0) - coalesce(really.count, 0))), 0)
     FROM found FULL JOIN really USING (filters, shown, priority)

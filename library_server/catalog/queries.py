@@ -4,8 +4,25 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, Integer, Select, String
-from sqlalchemy import and_, bindparam, case, cast, column, func, or_, select, text, true
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -69,7 +86,7 @@ def list_items(
 
 @cache
 def _counted_page(wanted: ColumnElement[bool]) -> Select[Any]:
-    """The items of a page that ``library_page`` (migration 0006) finds, beside the total, which is there without any."""
+    """The items of the page that ``library_page`` (migration 0006) finds, each beside the total; at least one row."""
     item = ContentItem.__table__
     page = func.library_page(
         bindparam("asked", type_=JSONB),

@@ -30,7 +30,7 @@ def decode_stored(text: str) -> Any:
     A number too long to be one is infinite; what is nested too deeply for us to read is nothing.
     """
     try:
-        return json.loads(text, parse_int=_whole_number)
+        return _STORED.decode(text)
     except RecursionError:
         return None
 
@@ -40,6 +40,9 @@ def _whole_number(digits: str) -> int | float:
         return int(digits)
     except ValueError:  # Python takes 4300 digits
         return float(digits)
+
+
+_STORED = json.JSONDecoder(parse_int=_whole_number)
 
 
 def decode(data: bytes) -> Any:

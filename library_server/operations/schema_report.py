@@ -9,7 +9,9 @@ from flask import current_app
 from sqlalchemy import column, select, table, text
 from sqlalchemy.exc import ProgrammingError
 
+from library_server.catalog import counts
 from library_server.catalog.models import ContentItem
+from library_server.catalog.queries import COUNTS
 from library_server.config import current_config
 from library_server.curriculum.models import CurriculumUnit, HeggertyLesson, NurseryRhyme
 from library_server.extensions import db
@@ -17,11 +19,6 @@ from library_server.search import near
 from library_server.shared.schema import VERSION_TABLE, columns
 
 UPGRADE = "run `flask db upgrade`"
-_LIST_INDEXES = text(
-    "SELECT count(*) FROM pg_class i JOIN pg_index x ON x.indexrelid = i.oid "
-    "WHERE x.indrelid = to_regclass('content_library') AND i.relname LIKE 'ix\\_library\\_list%' AND x.indisvalid"
-)
-LIST_INDEX_COUNT = 5
 _FOUND_BY_CHILD = text(
     "SELECT count(*) FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
     "WHERE x.indrelid = to_regclass('progress') AND a.attname = 'child_id' AND x.indisvalid"
@@ -49,6 +46,7 @@ def report() -> list[Finding]:
     return [
         *_migrations(),
         *_content_library(),
+        *_lists(),
         *_search(),
         *_curriculum(),
         *_parent(),
@@ -88,12 +86,16 @@ def _content_library() -> Iterator[Finding]:
         )
         return
     yield Finding(name, Level.FINE, f"found ({origin}), every column is there.")
-    if db.session.scalar(_LIST_INDEXES) != LIST_INDEX_COUNT:
-        yield Finding(
-            name,
-            Level.DEGRADED,
-            f"the indexes of its lists are missing: lists are slow. To make them, {UPGRADE}.",
-        )
+
+
+def _lists() -> Iterator[Finding]:
+    if not columns(COUNTS):
+        yield Finding(COUNTS, Level.DEGRADED, f"not found: lists are slow. To create it, {UPGRADE}.")
+    elif wrong := counts.wrong():
+        advice = "run `flask library recount`"
+        yield Finding(COUNTS, Level.DEGRADED, f"out by {wrong} items: lists and their totals are wrong; {advice}.")
+    else:
+        yield Finding(COUNTS, Level.FINE, "found; the counts that lists go by add up.")
 
 
 def _search() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
@@ -25,7 +26,12 @@ class LinkExpired(LibraryError):
 
 def link_key() -> str:
     """The key of links; nginx may hold it to check them (``flask library link-key``)."""
-    return signing.derive_key(current_config().secret_key, PURPOSE)
+    return _key(current_config().secret_key)
+
+
+@lru_cache(maxsize=4)  # a page of a list signs twenty links
+def _key(secret: str) -> str:
+    return signing.derive_key(secret, PURPOSE)
 
 
 def file_url(path: str, audience: Audience = "all") -> str:
@@ -37,18 +43,18 @@ def file_url(path: str, audience: Audience = "all") -> str:
     url = f"{config.cdn_base_url}/content/{quote(path)}"
     if config.content_files_access == "public" and audience == "all":
         return url
-    expires = str(_end(time.time()))
-    signature = signing.sign(link_key(), audience, expires, path)
+    expires = str(_end(time.time(), config.signed_url_ttl))
+    signature = signing.sign(_key(config.secret_key), audience, expires, path)
     return f"{url}?expires={expires}&signature={signature}" + ("&audience=editors" if audience == "editors" else "")
 
 
 def links_change_at(now: float) -> float:
     """The second since 1970 from which `file_url` gives other links than now."""
-    return _end(now) - current_config().signed_url_ttl
-
-
-def _end(now: float) -> int:
     ttl = current_config().signed_url_ttl
+    return _end(now, ttl) - ttl
+
+
+def _end(now: float, ttl: int) -> int:
     step = max(ttl // STEPS_PER_TTL, 1)
     return math.ceil((now + ttl) / step) * step
 

@@ -1,9 +1,9 @@
-"""Lists that take the same time however long they are: counts that triggers keep, instead of counting at every request.
+"""Lists that take the same time however long they are, by counts that are kept instead of counting at every request.
 
-A *shelf* is what one combination of the four filters finds: everything, everything of a subject, of a subject and an age
-range, and so on. Each shelf is cut into *stretches*, runs of a few thousand items of one priority in the order of their
-ids, and ``library_stretch`` says how many items each has. The sum is the list's total. Adding up in order tells in which
-stretch any page begins, and only that stretch is read.
+A *shelf* is what one combination of filters finds: everything, everything of a subject, of a subject and an age range,
+and so on. Each shelf is cut into *stretches*, runs of up to a few thousand items of one priority in the order of their
+ids, and ``library_stretch`` says how many items each has. The sum is the list's total. Adding up in order tells in
+which stretch a page begins, and only that stretch is read.
 
 Writers never touch these counts, because two of them would wait for each other, or deadlock. They append to
 ``library_moved`` what came and went, in the transaction in which it did. Readers add that up, too, and from time to
@@ -110,10 +110,10 @@ FUNCTIONS = {
           kinds AS (SELECT k.id AS kind, s.id AS shelf
                     FROM library_kind k, library_shelves(k.filters) of JOIN library_shelf s ON s.filters = of
                     WHERE k.id IN (SELECT kind FROM library_moved)),
-          placed AS (SELECT shelf, active, priority,
-                       coalesce((SELECT max(first) FROM library_stretch s WHERE s.first <= moved.id
-                         AND (s.shelf, s.active, s.priority) = (kinds.shelf, moved.active, moved.priority)), {LEAST}) AS first,
-                       count FROM moved JOIN kinds USING (kind))
+          placed AS (SELECT kinds.shelf, active, priority, count, coalesce((
+                       SELECT max(first) FROM library_stretch s WHERE s.first <= moved.id
+                       AND (s.shelf, s.active, s.priority) = (kinds.shelf, moved.active, moved.priority)), {LEAST}) AS first
+                     FROM moved JOIN kinds USING (kind))
           INSERT INTO library_stretch
           SELECT shelf, active, priority, first, sum(count) FROM placed GROUP BY shelf, active, priority, first
           ON CONFLICT ON CONSTRAINT pk_library_stretch DO UPDATE SET count = library_stretch.count + excluded.count;
@@ -131,8 +131,9 @@ FUNCTIONS = {
           PERFORM library_make_shelves();
           INSERT INTO library_stretch
           SELECT s.id, active, priority, {LEAST}, sum(count)
-          FROM (SELECT kind, active IS NOT FALSE AS active, priority, count(*) FROM library_search GROUP BY 1, 2, 3) counted
-          JOIN library_kind k ON k.id = kind CROSS JOIN library_shelves(k.filters) of JOIN library_shelf s ON s.filters = of
+          FROM (SELECT kind, active IS NOT FALSE AS active, priority, count(*) FROM library_search GROUP BY 1, 2, 3) kinds
+          JOIN library_kind k ON k.id = kind CROSS JOIN library_shelves(k.filters) of
+          JOIN library_shelf s ON s.filters = of
           GROUP BY s.id, active, priority;
           PERFORM library_cut();
         END $$""",
@@ -144,7 +145,8 @@ FUNCTIONS = {
                                      OUT total bigint, OUT ids bigint[]) LANGUAGE plpgsql STABLE AS $$
         DECLARE
           wanted integer := (SELECT id FROM library_shelf WHERE filters = asked);
-          kinds integer[] := CASE WHEN asked <> '{{}}' THEN ARRAY(SELECT id FROM library_kind WHERE filters @> asked) END;
+          kinds integer[] := CASE WHEN asked <> '{{}}'
+                             THEN ARRAY(SELECT id FROM library_kind WHERE filters @> asked) END;
           step record;
           here record;
           before bigint;  -- how many come before the stretch `here`
@@ -155,7 +157,8 @@ FUNCTIONS = {
           ids := '{{}}';
           SELECT NULL::bigint AS priority, NULL::bigint AS first INTO here;
           FOR step IN
-            SELECT priority, CASE WHEN cardinality(states) = 1 THEN first ELSE {LEAST} END AS first, count, true AS begins
+            SELECT priority, CASE WHEN cardinality(states) = 1 THEN first ELSE {LEAST} END AS first, count,
+                   true AS begins
             FROM library_stretch WHERE shelf = wanted AND active = ANY (states)
             UNION ALL
             SELECT priority, moves.first, moves.count, moves.begins FROM library_moved m CROSS JOIN LATERAL (
