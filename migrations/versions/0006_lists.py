@@ -24,6 +24,7 @@ depends_on = None
 MARK = "Added by the library server"
 FILTERS = ("subject_area", "age_range", "content_type", "difficulty_level")
 STRETCH = 2000  # items; a stretch that has come to twice as many is cut
+MANY = 5000
 LEAST, MOST = "'-9223372036854775808'::bigint", "9223372036854775807"  # before and after every id
 
 # Each subset of the filters is left out once: one kind stands on sixteen shelves.
@@ -96,13 +97,18 @@ FUNCTIONS = {
                                       ON k.filters @> library_shelf.filters WHERE library_shelf.id = long.shelf))
           ) parts GROUP BY shelf, active, priority, first, part
         $$""",
-    # Works what was appended into the counts; returns how much. For one at a time, in a transaction that is REPEATABLE
-    # READ: its statements must see the same of what others append meanwhile.
+    # Works what was appended into the counts. For one at a time, in a transaction that is REPEATABLE READ: its statements
+    # must see the same of what others append meanwhile.
     "library_fold()": f"""
-        CREATE FUNCTION library_fold() RETURNS bigint LANGUAGE plpgsql AS $$
+        CREATE FUNCTION library_fold() RETURNS void LANGUAGE plpgsql AS $$
         DECLARE
-          folded bigint;
+          known bigint := (SELECT coalesce(sum(count), 0) FROM library_stretch
+                           WHERE shelf = (SELECT id FROM library_shelf WHERE filters = '{{}}'));
         BEGIN
+          IF (SELECT sum(cardinality(ids)) FROM library_moved) > {MANY} + known / 8 THEN
+            PERFORM library_recount();  -- which is quicker then
+            RETURN;
+          END IF;
           PERFORM library_make_shelves();
           WITH taken AS (DELETE FROM library_moved RETURNING *),
           moved AS (SELECT kind, active, priority, id, sum(sign) AS count FROM taken, unnest(ids) id
@@ -110,17 +116,15 @@ FUNCTIONS = {
           kinds AS (SELECT k.id AS kind, s.id AS shelf
                     FROM library_kind k, library_shelves(k.filters) of JOIN library_shelf s ON s.filters = of
                     WHERE k.id IN (SELECT kind FROM library_moved)),
-          placed AS (SELECT kinds.shelf, active, priority, count, coalesce((
-                       SELECT max(first) FROM library_stretch s WHERE s.first <= moved.id
-                       AND (s.shelf, s.active, s.priority) = (kinds.shelf, moved.active, moved.priority)), {LEAST}) AS first
-                     FROM moved JOIN kinds USING (kind))
+          placed AS (SELECT k.shelf, m.active, m.priority, m.count, coalesce((
+                       SELECT max(s.first) FROM library_stretch s WHERE s.first <= m.id
+                       AND (s.shelf, s.active, s.priority) = (k.shelf, m.active, m.priority)), {LEAST}) AS first
+                     FROM moved m JOIN kinds k USING (kind))
           INSERT INTO library_stretch
           SELECT shelf, active, priority, first, sum(count) FROM placed GROUP BY shelf, active, priority, first
           ON CONFLICT ON CONSTRAINT pk_library_stretch DO UPDATE SET count = library_stretch.count + excluded.count;
-          GET DIAGNOSTICS folded = ROW_COUNT;
           DELETE FROM library_stretch WHERE count = 0;
           PERFORM library_cut();
-          RETURN folded;
         END $$""",
     # Counts anew, whatever was there. The same holds for its transaction.
     "library_recount()": f"""
@@ -131,7 +135,8 @@ FUNCTIONS = {
           PERFORM library_make_shelves();
           INSERT INTO library_stretch
           SELECT s.id, active, priority, {LEAST}, sum(count)
-          FROM (SELECT kind, active IS NOT FALSE AS active, priority, count(*) FROM library_search GROUP BY 1, 2, 3) kinds
+          FROM (SELECT kind, active IS NOT FALSE AS active, priority, count(*)
+                FROM library_search GROUP BY 1, 2, 3) kinds
           JOIN library_kind k ON k.id = kind CROSS JOIN library_shelves(k.filters) of
           JOIN library_shelf s ON s.filters = of
           GROUP BY s.id, active, priority;
