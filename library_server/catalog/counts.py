@@ -20,7 +20,7 @@ _WRONG = text("""
         SELECT filters, active AS shown, priority, count FROM library_stretch JOIN library_shelf ON shelf = id
         WHERE (SELECT count(*) FROM jsonb_object_keys(filters)) = 4
         UNION ALL
-        SELECT filters, active, priority, sign * cardinality(ids) FROM library_moved JOIN library_kind ON id = kind
+        SELECT filters, active, priority, sign * cardinality(ids) FROM library_moved JOIN library_kind k ON k.id = kind
       ) counted GROUP BY filters, shown, priority),
     really AS (
       SELECT jsonb_build_object('content_type', content_type, 'subject_area', subject_area, 'age_range', age_range,

@@ -45,7 +45,7 @@ _COUNTS_BY = text("""
       SELECT filters ->> :facet AS value, count FROM library_shelf JOIN library_stretch ON shelf = id
       WHERE filters <> '{}' AND filters - :facet = '{}' AND active = ANY (:states)
       UNION ALL
-      SELECT filters ->> :facet, sign * cardinality(ids) FROM library_moved JOIN library_kind ON id = kind
+      SELECT filters ->> :facet, sign * cardinality(ids) FROM library_moved JOIN library_kind k ON k.id = kind
       WHERE active = ANY (:states)) counted
     GROUP BY value HAVING sum(count) <> 0 ORDER BY value
 """)

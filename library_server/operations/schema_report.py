@@ -19,6 +19,11 @@ from library_server.search import near
 from library_server.shared.schema import VERSION_TABLE, columns
 
 UPGRADE = "run `flask db upgrade`"
+_LIST_INDEXES = text(
+    "SELECT count(*) FROM pg_class i JOIN pg_index x ON x.indexrelid = i.oid "
+    "WHERE i.relname IN ('ix_library_search_list', 'ix_library_search_kind') AND x.indisvalid"
+)
+LIST_INDEX_COUNT = 2
 _FOUND_BY_CHILD = text(
     "SELECT count(*) FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0] "
     "WHERE x.indrelid = to_regclass('progress') AND a.attname = 'child_id' AND x.indisvalid"
@@ -89,9 +94,15 @@ def _content_library() -> Iterator[Finding]:
 
 
 def _lists() -> Iterator[Finding]:
+    if _missing(ContentItem, columns("content_library")):
+        return
     if not columns(COUNTS):
         yield Finding(COUNTS, Level.DEGRADED, f"not found: lists are slow. To create it, {UPGRADE}.")
-    elif wrong := counts.wrong():
+        return
+    if db.session.scalar(_LIST_INDEXES) != LIST_INDEX_COUNT:
+        advice = "the two indexes of its lists are missing, or not valid: lists are slow (docs/operating.md)."
+        yield Finding("library_search", Level.DEGRADED, advice)
+    if wrong := counts.wrong():
         advice = "run `flask library recount`"
         yield Finding(COUNTS, Level.DEGRADED, f"out by {wrong} items: lists and their totals are wrong; {advice}.")
     else:

@@ -43,8 +43,9 @@ TABLES = {
           CONSTRAINT pk_library_stretch PRIMARY KEY (shelf, active, priority, first))""",
     # `sign`: 1 where they came, -1 where they went.
     "library_moved": """
-        CREATE TABLE library_moved (kind integer NOT NULL, active boolean NOT NULL, priority bigint NOT NULL,
-          sign integer NOT NULL, ids bigint[] NOT NULL)""",
+        CREATE TABLE library_moved (id bigint GENERATED ALWAYS AS IDENTITY, kind integer NOT NULL,
+          active boolean NOT NULL, priority bigint NOT NULL, sign integer NOT NULL, ids bigint[] NOT NULL,
+          CONSTRAINT pk_library_moved PRIMARY KEY (id))""",
 }
 INDEXES = {
     "ix_library_shelf": "library_shelf USING hash (filters)",  # which bounds no length
@@ -60,11 +61,11 @@ FUNCTIONS = {
         SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
         BEGIN
           IF TG_OP = 'UPDATE' THEN
-            INSERT INTO library_moved VALUES
+            INSERT INTO library_moved (kind, active, priority, sign, ids) VALUES
               (OLD.kind, OLD.active IS NOT FALSE, OLD.priority, -1, ARRAY[OLD.id]),
               (NEW.kind, NEW.active IS NOT FALSE, NEW.priority, 1, ARRAY[NEW.id]);
           ELSE
-            INSERT INTO library_moved
+            INSERT INTO library_moved (kind, active, priority, sign, ids)
             SELECT kind, active IS NOT FALSE, priority, CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END, array_agg(id)
             FROM library_rows GROUP BY 1, 2, 3;
           END IF;
@@ -111,8 +112,8 @@ FUNCTIONS = {
           END IF;
           PERFORM library_make_shelves();
           WITH taken AS (DELETE FROM library_moved RETURNING *),
-          moved AS (SELECT kind, active, priority, id, sum(sign) AS count FROM taken, unnest(ids) id
-                    GROUP BY kind, active, priority, id HAVING sum(sign) <> 0),
+          moved AS (SELECT kind, active, priority, item AS id, sum(sign) AS count FROM taken, unnest(ids) item
+                    GROUP BY kind, active, priority, item HAVING sum(sign) <> 0),
           kinds AS (SELECT k.id AS kind, s.id AS shelf
                     FROM library_kind k, library_shelves(k.filters) of JOIN library_shelf s ON s.filters = of
                     WHERE k.id IN (SELECT kind FROM library_moved)),
@@ -168,7 +169,7 @@ FUNCTIONS = {
             UNION ALL
             SELECT priority, moves.first, moves.count, moves.begins FROM library_moved m CROSS JOIN LATERAL (
               SELECT {LEAST} AS first, 0 AS count, true AS begins
-              UNION ALL SELECT id, m.sign, false FROM unnest(m.ids) id) moves
+              UNION ALL SELECT item, m.sign, false FROM unnest(m.ids) item) moves
             WHERE m.active = ANY (states) AND (kinds IS NULL OR m.kind = ANY (kinds))
             UNION ALL
             SELECT NULL, NULL, 0, true  -- the end

@@ -285,7 +285,9 @@ def _write(sql, dice):
             sql(f"UPDATE content_library SET usage_count = coalesce(usage_count, 0) + 50 WHERE {some}")
         case "key":
             key = "content_id" if _columns_of_backend(sql) else "id"
-            sql(f"UPDATE content_library SET {key} = {key} + 5000 WHERE {key} = (SELECT min({key}) FROM content_library)")
+            sql(
+                f"UPDATE content_library SET {key} = {key} + 5000 WHERE {key} = (SELECT min({key}) FROM content_library)"
+            )
 
 
 def _row(dice):
@@ -340,4 +342,6 @@ def _ask_all(app):
 
 
 def _columns_of_backend(sql):
-    return bool(sql("SELECT 1 FROM pg_attribute WHERE attrelid = 'content_library'::regclass AND attname = 'content_id'"))
+    return bool(
+        sql("SELECT 1 FROM pg_attribute WHERE attrelid = 'content_library'::regclass AND attname = 'content_id'")
+    )
