@@ -98,8 +98,8 @@ FUNCTIONS = {
                                       ON k.filters @> library_shelf.filters WHERE library_shelf.id = long.shelf))
           ) parts GROUP BY shelf, active, priority, first, part
         $$""",
-    # Works what was appended into the counts. For one at a time, in a transaction that is REPEATABLE READ: its statements
-    # must see the same of what others append meanwhile.
+    # Works what was appended into the counts. For one at a time, in a transaction that is REPEATABLE READ: all its
+    # statements must see the same of what others append meanwhile.
     "library_fold()": f"""
         CREATE FUNCTION library_fold() RETURNS void LANGUAGE plpgsql AS $$
         DECLARE

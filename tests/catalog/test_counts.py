@@ -13,7 +13,6 @@ from sqlalchemy.exc import OperationalError
 from library_server.catalog import counts
 from library_server.extensions import db
 from library_server.operations.housekeeping import _do
-from tests.conftest import run_sql
 from tests.migrations.databases import SHAPES, fill
 
 one_shape = pytest.mark.parametrize("shape", ["backend"])

@@ -2,16 +2,12 @@
 
 import json
 import random
-import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg2 import connect
-from sqlalchemy import event
 
-from library_server.extensions import db
-from tests.conftest import bearer, make_parent, run_sql
+from tests.conftest import bearer, make_parent
 
 FILTERS = ["subject_area", "age_range", "content_type", "difficulty_level"]
 CHANGED = {"message": "Content has been changed since; fetch it again"}
