@@ -56,16 +56,16 @@ INDEXES = {
 }
 
 FUNCTIONS = {
+    # Only the triggers of search write there, which run as the owner.
     "library_note_moves()": """
-        CREATE FUNCTION library_note_moves() RETURNS trigger LANGUAGE plpgsql
-        SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+        CREATE FUNCTION library_note_moves() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           IF TG_OP = 'UPDATE' THEN
-            INSERT INTO library_moved (kind, active, priority, sign, ids) VALUES
+            INSERT INTO {schema}.library_moved (kind, active, priority, sign, ids) VALUES
               (OLD.kind, OLD.active IS NOT FALSE, OLD.priority, -1, ARRAY[OLD.id]),
               (NEW.kind, NEW.active IS NOT FALSE, NEW.priority, 1, ARRAY[NEW.id]);
           ELSE
-            INSERT INTO library_moved (kind, active, priority, sign, ids)
+            INSERT INTO {schema}.library_moved (kind, active, priority, sign, ids)
             SELECT kind, active IS NOT FALSE, priority, CASE TG_OP WHEN 'INSERT' THEN 1 ELSE -1 END, array_agg(id)
             FROM library_rows GROUP BY 1, 2, 3;
           END IF;
