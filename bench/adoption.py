@@ -17,7 +17,7 @@ from library_server import create_app
 from library_server.dev import embedded
 
 SCHEMA = Path(embedded.__file__).parent / "schema" / "backend.sql"
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 FILL = """
     INSERT INTO content_library (content_type, subject_area, age_range, skill_objectives, content_metadata)
     SELECT 'story', (ARRAY['math', 'science', 'geography'])[1 + n %% 3], (ARRAY['3-5', '6-8', '9-12'])[1 + n %% 7 %% 3],

@@ -22,7 +22,7 @@ from library_server.web.caching import look_for_changes
 log = logging.getLogger(__name__)
 
 PUSH_SECONDS = 0.25  # a count waits so long for others before Redis is asked
-FOLD_SECONDS = 10
+FOLD_SECONDS = 5  # what was written meanwhile is added up by every list
 _TICK_SECONDS = 0.25
 
 

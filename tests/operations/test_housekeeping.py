@@ -36,6 +36,7 @@ def test_counts_and_writes_of_others_are_looked_after(
         soon(lambda: view()["usage_count"] >= 10)
         sql("UPDATE content_library SET title = 'after'")
         soon(lambda: view()["title"] == "after")
+        soon(lambda: sql("SELECT count(*) FROM library_moved") == [{"count": 0}])
 
 
 def test_a_worker_that_stops_hands_over_what_it_has_counted(
