@@ -127,20 +127,33 @@ FUNCTIONS = {
           DELETE FROM library_stretch WHERE count = 0;
           PERFORM library_cut();
         END $$""",
-    # Counts anew, whatever was there. The same holds for its transaction.
+    # Counts anew, whatever was there, in one walk: by kind in blocks of ids so wide that few hold more items of a priority
+    # than a stretch, from them by shelf, and runs of blocks are stretches. Its transaction is like that of `library_fold`.
     "library_recount()": f"""
-        CREATE FUNCTION library_recount() RETURNS void LANGUAGE plpgsql AS $$
+        CREATE FUNCTION library_recount() RETURNS void LANGUAGE plpgsql SET work_mem = '64MB' AS $$
+        DECLARE
+          width integer := (SELECT min(bits) FROM (
+            SELECT floor(log(2, {STRETCH} * (max(id) - min(id) + 1) / count(*)))::integer AS bits
+            FROM library_search GROUP BY active IS NOT FALSE, priority) spread);
         BEGIN
           DELETE FROM library_moved;
           DELETE FROM library_stretch;
           PERFORM library_make_shelves();
+          WITH kinds AS MATERIALIZED (
+            SELECT k.id AS kind, s.id AS shelf
+            FROM library_kind k, library_shelves(k.filters) of JOIN library_shelf s ON s.filters = of),
+          blocks AS (
+            SELECT kind, active IS NOT FALSE AS active, priority, id >> width AS block, count(*)::integer
+            FROM library_search GROUP BY 1, 2, 3, 4),
+          shelved AS (
+            SELECT shelf, active, priority, block, sum(count) AS count
+            FROM blocks JOIN kinds USING (kind) GROUP BY 1, 2, 3, 4),
+          numbered AS (
+            SELECT *, (sum(count) OVER (PARTITION BY shelf, active, priority ORDER BY block) - count)::bigint / {STRETCH}
+                      AS part FROM shelved)
           INSERT INTO library_stretch
-          SELECT s.id, active, priority, {LEAST}, sum(count)
-          FROM (SELECT kind, active IS NOT FALSE AS active, priority, count(*)
-                FROM library_search GROUP BY 1, 2, 3) kinds
-          JOIN library_kind k ON k.id = kind CROSS JOIN library_shelves(k.filters) of
-          JOIN library_shelf s ON s.filters = of
-          GROUP BY s.id, active, priority;
+          SELECT shelf, active, priority, CASE part WHEN 0 THEN {LEAST} ELSE min(block) << width END, sum(count)
+          FROM numbered GROUP BY shelf, active, priority, part;
           PERFORM library_cut();
         END $$""",
     # A page of the items that have the values `asked` of filters and one of the `states` of `active`: the ids of up to
