@@ -127,8 +127,8 @@ FUNCTIONS = {
           DELETE FROM library_stretch WHERE count = 0;
           PERFORM library_cut();
         END $$""",
-    # Counts anew, whatever was there, in one walk: by kind in blocks of ids so wide that few hold more items of a priority
-    # than a stretch, from them by shelf, and runs of blocks are stretches. Its transaction is like that of `library_fold`.
+    # Counts anew, whatever was there, in one walk: by kind, in blocks of ids so wide that few hold more items of a
+    # priority than a stretch; from them by shelf; and runs of blocks are stretches. For a transaction like the fold's.
     "library_recount()": f"""
         CREATE FUNCTION library_recount() RETURNS void LANGUAGE plpgsql SET work_mem = '64MB' AS $$
         DECLARE
@@ -149,7 +149,7 @@ FUNCTIONS = {
             SELECT shelf, active, priority, block, sum(count) AS count
             FROM blocks JOIN kinds USING (kind) GROUP BY 1, 2, 3, 4),
           numbered AS (
-            SELECT *, (sum(count) OVER (PARTITION BY shelf, active, priority ORDER BY block) - count)::bigint / {STRETCH}
+            SELECT *, div(sum(count) OVER (PARTITION BY shelf, active, priority ORDER BY block) - count, {STRETCH})
                       AS part FROM shelved)
           INSERT INTO library_stretch
           SELECT shelf, active, priority, CASE part WHEN 0 THEN {LEAST} ELSE min(block) << width END, sum(count)
