@@ -168,28 +168,29 @@ FUNCTIONS = {
                              THEN ARRAY(SELECT id FROM library_kind WHERE filters @> asked) END;
           step record;
           here record;
-          before bigint;  -- how many come before the stretch `here`
+          reached bigint := 0;  -- how many come before this step
+          before bigint := 0;  -- and before the stretch `here`, to which the steps since then belong
           until bigint;
           passed bigint;
         BEGIN
-          total := 0;
           ids := '{{}}';
           SELECT NULL::bigint AS priority, NULL::bigint AS first INTO here;
           FOR step IN
-            SELECT priority, CASE WHEN cardinality(states) = 1 THEN first ELSE {LEAST} END AS first, count,
-                   true AS begins
-            FROM library_stretch WHERE shelf = wanted AND active = ANY (states)
-            UNION ALL
-            SELECT priority, moves.first, moves.count, moves.begins FROM library_moved m CROSS JOIN LATERAL (
-              SELECT {LEAST} AS first, 0 AS count, true AS begins
-              UNION ALL SELECT item, m.sign, false FROM unnest(m.ids) item) moves
-            WHERE m.active = ANY (states) AND (kinds IS NULL OR m.kind = ANY (kinds))
-            UNION ALL
-            SELECT NULL, NULL, 0, true  -- the end
-            ORDER BY priority, first, begins DESC
+            SELECT *, sum(count) OVER () AS total FROM (
+              SELECT priority, CASE WHEN cardinality(states) = 1 THEN first ELSE {LEAST} END AS first, count,
+                     true AS begins
+              FROM library_stretch WHERE shelf = wanted AND active = ANY (states)
+              UNION ALL
+              SELECT priority, moves.first, moves.count, moves.begins FROM library_moved m CROSS JOIN LATERAL (
+                SELECT {LEAST} AS first, 0 AS count, true AS begins
+                UNION ALL SELECT item, m.sign, false FROM unnest(m.ids) item) moves
+              WHERE m.active = ANY (states) AND (kinds IS NULL OR m.kind = ANY (kinds))
+              UNION ALL
+              SELECT NULL, NULL, 0, true  -- the end
+            ) steps ORDER BY priority, first, begins DESC
           LOOP
             IF step.begins AND (step.priority, step.first) IS DISTINCT FROM (here.priority, here.first) THEN
-              IF total > skip AND before < total AND cardinality(ids) < most THEN
+              IF reached > skip AND before < reached THEN
                 until := CASE WHEN step.priority = here.priority THEN step.first ELSE {MOST} END;
                 passed := greatest(skip - before, 0);
                 IF kinds IS NULL THEN
@@ -208,11 +209,13 @@ FUNCTIONS = {
                     ORDER BY found.id OFFSET passed LIMIT most - cardinality(ids));
                 END IF;
               END IF;
-              before := total;
+              before := reached;
               here := step;
             END IF;
-            total := total + step.count;
+            reached := reached + step.count;
+            EXIT WHEN cardinality(ids) >= most;
           END LOOP;
+          total := step.total;
         END $$""",
 }
 CHANGED = "(OLD.kind, OLD.active, OLD.priority, OLD.id) IS DISTINCT FROM (NEW.kind, NEW.active, NEW.priority, NEW.id)"
