@@ -40,12 +40,16 @@ def file_url(path: str, audience: Audience = "all") -> str:
     The link lives SIGNED_URL_TTL seconds to a quarter more: its end is rounded up, so that it repeats and caches hold.
     """
     config = current_config()
-    url = f"{config.cdn_base_url}/content/{quote(path)}"
     if config.content_files_access == "public" and audience == "all":
-        return url
-    expires = str(_end(time.time(), config.signed_url_ttl))
-    signature = signing.sign(_key(config.secret_key), audience, expires, path)
-    return f"{url}?expires={expires}&signature={signature}" + ("&audience=editors" if audience == "editors" else "")
+        return f"{config.cdn_base_url}/content/{quote(path)}"
+    return config.cdn_base_url + _signed(config.secret_key, audience, _end(time.time(), config.signed_url_ttl), path)
+
+
+@lru_cache(maxsize=2000)  # they repeat: an edit ends every list that is kept, but of few the links
+def _signed(secret: str, audience: Audience, expires: int, path: str) -> str:
+    signature = signing.sign(_key(secret), audience, str(expires), path)
+    editors = "&audience=editors" if audience == "editors" else ""
+    return f"/content/{quote(path)}?expires={expires}&signature={signature}{editors}"
 
 
 def links_change_at(now: float) -> float:
