@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -47,7 +48,8 @@ class Gate:
         self._client = _client(url)
         self._fails_over = url.startswith(SENTINEL)
         self._lock = threading.Lock()
-        self._own = threading.local()
+        self._idle: deque[Any] = deque()
+        self._process = os.getpid()
         self._away = False
         self._refusing = self._is_cluster = False
         self._next_try, self._pause = 0.0, FIRST_PAUSE_SECONDS
@@ -113,32 +115,37 @@ class Gate:
             return
 
     def _exchange(self, client: "Redis", packed: list[bytes], count: int) -> list[Any]:
-        connection = self._connection(client)
-        self._own.connection = None  # until all answers are read, it is of no use to anybody else
+        pool = client.connection_pool
+        connection = self._connection(pool)
         try:
             connection.send_packed_command(packed, check_health=False)
             answers = [_answer(connection) for _ in range(count)]
         except BaseException:
             connection.disconnect()
+            pool.release(connection)
             raise
-        self._own.connection = connection
+        self._idle.append(connection)
         return answers
 
-    def _connection(self, client: "Redis") -> Any:
-        """This thread's connection, since borrowing one each time costs more; made anew if it is not as it was left.
+    def _connection(self, pool: Any) -> Any:
+        """One that is idle, else the pool's; to borrow from the pool each time costs as much as to ask Redis.
 
-        Like the pool's own check, it sees a server that went away and came back, a fork, and Sentinel's next master.
+        Like the pool it sees that a connection is not as it was left: Redis went away and came back, Sentinel named
+        another master, this process is a fork.
         """
-        connection, pool = getattr(self._own, "connection", None), client.connection_pool
-        if connection is not None and self._own.process == os.getpid():
-            with suppress(RedisConnectionError):
-                if pool.owns_connection(connection) and not connection.can_read():
-                    return connection
-            connection.disconnect()
-        connection = pool.make_connection()
-        connection.connect()
-        self._own.process = os.getpid()
-        return connection
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._idle.clear()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return pool.get_connection()
+        with suppress(RedisConnectionError):
+            if pool.owns_connection(connection) and not connection.can_read():
+                return connection
+        connection.disconnect()
+        pool.release(connection)
+        return pool.get_connection()
 
     def _renew(self) -> None:
         wanted = self._wanted
