@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 0.06  # the contract allows 100 ms of waiting
 SENTINEL_TIMEOUT_SECONDS = 0.02  # they are asked one after another, and only for a new connection
+FRESH_SECONDS = 0.2  # a connection that has been idle for longer may have been closed
 FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 1.0  # between two tries while Redis is away: doubled from the first on
 GENERATION = "library:generation"  # what was cached under another one does not count
 GENERATION_SECONDS = 7 * 86_400
@@ -48,7 +49,7 @@ class Gate:
         self._client = _client(url)
         self._fails_over = url.startswith(SENTINEL)
         self._lock = threading.Lock()
-        self._idle: deque[Any] = deque()
+        self._idle: deque[tuple[Any, float]] = deque()
         self._process = os.getpid()
         self._away = False
         self._refusing = self._is_cluster = False
@@ -124,24 +125,25 @@ class Gate:
             connection.disconnect()
             pool.release(connection)
             raise
-        self._idle.append(connection)
+        self._idle.append((connection, time.monotonic()))
         return answers
 
     def _connection(self, pool: Any) -> Any:
         """One that is idle, else the pool's; to borrow from the pool each time costs as much as to ask Redis.
 
         Like the pool it sees that a connection is not as it was left: Redis went away and came back, Sentinel named
-        another master, this process is a fork.
+        another master, this process is a fork. What was used just now is not looked at.
         """
         if self._process != os.getpid():
             self._process = os.getpid()
             self._idle.clear()
         try:
-            connection = self._idle.pop()
+            connection, since = self._idle.pop()
         except IndexError:
             return pool.get_connection()
         with suppress(RedisConnectionError):
-            if pool.owns_connection(connection) and not connection.can_read():
+            fresh = time.monotonic() - since < FRESH_SECONDS
+            if pool.owns_connection(connection) and (fresh or not connection.can_read()):
                 return connection
         connection.disconnect()
         pool.release(connection)

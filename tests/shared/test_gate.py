@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 from flask import Flask
 
+from library_server.shared.gate import FRESH_SECONDS
 from library_server.shared.redis import redis as shared_redis
 
 pytestmark = pytest.mark.parametrize("shape", ["guide"])
@@ -61,6 +63,7 @@ def test_a_connection_that_was_closed_is_made_anew(app: Flask, redis: Any) -> No
         for _ in range(3):
             [number] = shared_redis.gate.run([("CLIENT", "ID")])
             redis.client_kill_filter(_id=number)
+            time.sleep(FRESH_SECONDS)
             [other] = shared_redis.gate.run([("CLIENT", "ID")])
             assert other != number
             assert not shared_redis.gate.away
