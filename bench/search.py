@@ -1,21 +1,19 @@
 """How quick search and suggestions are beside an ILIKE scan, over a library of generated items.
 
-    .venv/bin/python bench/search.py --rows 1000000
+    .venv/bin/python -m bench.search --rows 1000000
 
 makes the rows in a scratch database of the embedded PostgreSQL, migrates it as an operator would, and asks the whole
-application (token, JSON and all) in turns with the scan. Prints medians in milliseconds, and each limit beside what
-was reached. `--keep DIR` keeps the database for another run.
+application (token, JSON and all) in turns with the scan. Each limit is for the statements that a request sends: the
+request has signing in and JSON besides. `--keep DIR` keeps the database for another run.
 """
 
 import argparse
 import contextlib
 import itertools
-import logging
 import random
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import flask_migrate
@@ -24,11 +22,11 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import event
 
+from bench.harness import SECRET, Case, Options, Want
 from library_server import create_app
 from library_server.dev import embedded
 from library_server.extensions import db
 
-SECRET = "a-secret-of-the-benchmark-that-is-long-enough"
 SCHEMA = Path(embedded.__file__).parent / "schema" / "guide.sql"
 WORDS, PHRASES = 30_000, 50_000
 SCAN = "SELECT count(*) FROM content_library WHERE title ILIKE %(like)s OR description ILIKE %(like)s"
@@ -37,8 +35,8 @@ SCAN = "SELECT count(*) FROM content_library WHERE title ILIKE %(like)s OR descr
 CASES = [
     ("rare word", "/content/search?q=zebrafish", 500, "zebrafish"),
     ("word in one row of 100", "/content/search?q=lantern", 50, "lantern"),
-    ("… two filters", "/content/search?q=lantern&subject_area=math&age_range=3-5", 50, "lantern"),
-    ("… page 20", "/content/search?q=lantern&page=20", 50, "lantern"),
+    ("word in one row of 100, two filters", "/content/search?q=lantern&subject_area=math&age_range=3-5", 50, "lantern"),
+    ("word in one row of 100, page 20", "/content/search?q=lantern&page=20", 50, "lantern"),
     ("two words", "/content/search?q=lantern+pocket", 50, "lantern"),
     ("prefix of a word", "/content/search?q=zebraf", 50, "zebraf"),
     ("misspelling, rare word", "/content/search?q=zebbrafesh", 20, "zebbrafesh"),
@@ -52,40 +50,47 @@ CASES = [
 # Asked in a round of their own: they read more than PostgreSQL's own memory holds by default (128 MB).
 WIDE_CASES = [
     ("word in every other row", "/content/search?q=everybody", None, "everybody"),
-    ("… all but", "/content/search?q=-everybody", None, "everybody"),
+    ("all but the word in every other row", "/content/search?q=-everybody", None, "everybody"),
 ]
 
 
-def main() -> None:
-    """Makes the library, asks, prints."""
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--rows", type=int, default=100_000)
-    options.add_argument("--rounds", type=int, default=9)
-    options.add_argument("--keep", type=Path)
-    options.add_argument("--shared-buffers", default="128MB", help="PostgreSQL's own memory; its default is 128MB")
-    given = options.parse_args()
-    logging.disable()
+def cases(given: Options, shared_buffers: str = "128MB") -> Iterator[Case]:
+    """Every search and suggestion in a library of `given.most_rows`, kept in `given.folder`."""
     with contextlib.ExitStack() as stack:
-        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-bench-")))
-        name = f"bench_{given.rows}"
-        with embedded.postgres(folder, name, durable=False) as first:
-            set_memory(first.url, given.shared_buffers)  # which counts from the next start on
-        url = stack.enter_context(embedded.postgres(folder, name, durable=False)).url
+        name = f"bench_{given.most_rows}"
+        with embedded.postgres(given.folder, name, durable=False) as first:
+            set_memory(first.url, shared_buffers)  # which counts from the next start on
+        url = stack.enter_context(embedded.postgres(given.folder, name, durable=False)).url
         app = create_app(
             {
                 "APP_ENV": "testing",
+                "LOG_LEVEL": "ERROR",
                 "SECRET_KEY": SECRET,
                 "DATABASE_URL": url,
-                "REDIS_URL": stack.enter_context(embedded.redis(folder)).url,
+                "REDIS_URL": stack.enter_context(embedded.redis(given.folder)).url,
                 "CACHE_TTL": 0,  # it is the search that is measured
                 "RATE_LIMIT_SEARCH": "1000000 per minute",
             }
         )
         connection = stack.enter_context(contextlib.closing(psycopg2.connect(url)))
         connection.autocommit = True
-        prepare(connection.cursor(), app, given.rows)
-        for cases in (CASES, WIDE_CASES):
-            report(cases, measure(app, connection.cursor(), cases, given.rounds))
+        prepare(connection.cursor(), app, given.most_rows)
+        for asked in (CASES, WIDE_CASES):
+            yield from measure(app, connection.cursor(), asked, given.rounds)
+
+
+def main() -> None:
+    """Prints the cases."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--rounds", type=int, default=9)
+    options.add_argument("--keep", type=Path)
+    options.add_argument("--shared-buffers", default="128MB", help="PostgreSQL's own memory; its default is 128MB")
+    given = options.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="library-bench-")))
+        for case in cases(Options(folder, most_rows=given.rows, rounds=given.rounds), given.shared_buffers):
+            print(case, flush=True)
 
 
 def set_memory(url: str, size: str) -> None:
@@ -151,30 +156,30 @@ def fill(cursor: "psycopg2.extensions.cursor", rows: int) -> None:
     cursor.execute("VACUUM ANALYZE content_library")
 
 
-def measure(
-    app: object, cursor: "psycopg2.extensions.cursor", cases: list[tuple], rounds: int
-) -> list[tuple[float, float, float, int]]:
-    """For each case the medians, in milliseconds, of the scan, of the statements that a request sends to PostgreSQL
-    and of the whole request; and how many items it found.
-    """
+def measure(app: object, cursor: "psycopg2.extensions.cursor", asked: list[tuple], rounds: int) -> Iterator[Case]:
+    """For each of `asked` the milliseconds of the scan, of the statements that a request sends, and of the request."""
     now = int(time.time())
     token = jwt.encode({"user_id": 1, "user_type": "parent", "iat": now, "exp": now + 36_000}, SECRET, "HS256")
     client, headers = app.test_client(), {"Authorization": f"Bearer {token}"}
     with app.app_context():
         spent = statement_times(db.engine)
-    taken: list[list[tuple[float, float, float, int]]] = [[] for _ in cases]
+    taken: list[dict[str, list[float]]] = [{"scan": [], "statements": [], "request": []} for _ in asked]
+    found = [0] * len(asked)
     for number in range(rounds + 2):  # the first two warm up
-        for (_, path, _, word), times in zip(cases, taken, strict=True):
+        for place, (_, path, _, word) in enumerate(asked):
             scan = timed(lambda word=word: cursor.execute(SCAN, {"like": f"%{word}%"}))
             answer: list[dict] = []
             spent.clear()
             request = timed(
                 lambda path=path, answer=answer: answer.append(client.get(path, headers=headers).get_json())
             )
-            found = answer[0].get("pagination", {}).get("total", len(answer[0].get("suggestions", ())))
+            found[place] = answer[0].get("pagination", {}).get("total", len(answer[0].get("suggestions", ())))
             if number > 1:
-                times.append((scan * 1000, sum(spent) * 1000, request * 1000, found))
-    return [tuple(map(statistics.median, zip(*times, strict=True))) for times in taken]
+                for name, seconds in (("scan", scan), ("statements", sum(spent)), ("request", request)):
+                    taken[place][name].append(seconds * 1000)
+    for (what, _, limit, _), times, count in zip(asked, taken, found, strict=True):
+        wants = [Want("statements", 1 / limit, "scan", at_most=True)] if limit else []
+        yield Case(f"search: {what}", "ms", times, wants, f"{count} found")
 
 
 def statement_times(engine: "sqlalchemy.Engine") -> list[float]:
@@ -186,17 +191,6 @@ def statement_times(engine: "sqlalchemy.Engine") -> list[float]:
     )
     started: list[float] = []
     return spent
-
-
-def report(cases: list[tuple], results: list[tuple[float, float, float, int]]) -> None:
-    """The table. Statements are held against the scan, which is one; the request has signing in and JSON besides."""
-    print(f"\n{'':26}{'found':>8}{'scan ms':>9}{'statements':>12}{'1/…':>7}{'wanted':>8}{'request':>10}{'1/…':>7}")
-    for (what, _, limit, _), (scan, asked, request, found) in zip(cases, results, strict=True):
-        verdict = "" if limit is None or scan / asked >= limit else "  missed"
-        print(
-            f"{what:26}{found:>8.0f}{scan:>9.0f}{asked:>12.1f}{scan / asked:>7.0f}{limit or '':>8}"
-            f"{request:>10.1f}{scan / request:>7.0f}{verdict}"
-        )
 
 
 def timed(work: Callable[[], object]) -> float:

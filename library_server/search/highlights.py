@@ -11,6 +11,7 @@ from library_server.search.words import fold_with_places
 
 # Folded text has no such characters.
 _START, _STOP = "<", ">"
+_LEXEMES = re.compile("'([^']+)'")
 _MARKS = re.compile(f"[{_START}{_STOP}]")
 _HEADLINES = text(
     "SELECT ts_headline('pg_catalog.english', said, CAST(:query AS tsquery), "
@@ -20,10 +21,29 @@ _HEADLINES = text(
 
 
 def highlight(texts: Sequence[str], query: str) -> list[str]:
-    """Each text as HTML, hits of the tsquery in ``<mark>``, everything else escaped. One statement."""
+    """Each text as HTML, hits of the tsquery in ``<mark>``, everything else escaped. One statement.
+
+    PostgreSQL is asked about those texts alone in which there may be a hit.
+    """
     folded = [fold_with_places(said) for said in texts]
-    marked = db.session.scalars(_HEADLINES, {"query": query, "texts": [said for said, _ in folded]})
-    return [_transfer(*each) for each in zip(texts, folded, marked, strict=True)]
+    begun = _beginnings(query)
+    asked = [said for said, _ in folded if any(part in said for part in begun)]
+    marked = (
+        dict(zip(asked, db.session.scalars(_HEADLINES, {"query": query, "texts": asked}), strict=True)) if asked else {}
+    )
+    return [_transfer(said, fold, marked.get(fold[0], fold[0])) for said, fold in zip(texts, folded, strict=True)]
+
+
+def _beginnings(query: str) -> set[str]:
+    """What a text has that has a word of the tsquery: of each lexeme all but its last letters.
+
+    The stemmer changes no more than three at the end of what it leaves of a word (``dying`` is ``die``, ``sensibility``
+    is ``sensibl``).
+    """
+    lexemes = _LEXEMES.findall(query)
+    if "\\" in query or "''" in query:
+        return {""}
+    return {lexeme.lstrip("=")[: max(1, len(lexeme.lstrip("=")) - 3)] for lexeme in lexemes}
 
 
 def _transfer(said: str, folded: tuple[str, Sequence[int]], marked: str) -> str:

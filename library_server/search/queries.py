@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import JSON, Boolean, Float, Text, column, text
 
 from library_server.actor import Actor
 from library_server.catalog.models import ContentItem
@@ -23,7 +23,8 @@ RANKED = 300
 COUNTED_WORDS = 8  # of a search, in a title
 
 _FAR = 1 << 22  # past every standing: a word in the title counts more
-# One walk over what is found serves the counts, the order and the page.
+# One walk over what is found serves the counts, the order and the page. The counts come with the first row, and one
+# row comes where nothing is found. Whether an item may be seen is asked of the items themselves once more.
 _STATEMENT = """
     WITH {asked},
     hits AS MATERIALIZED (
@@ -34,14 +35,24 @@ _STATEMENT = """
       SELECT id, row_number() OVER () AS place FROM (
         SELECT id FROM hits WHERE {chosen} ORDER BY standing, id LIMIT :reach) ordered),
     ranked AS (SELECT id, place, CASE WHEN place <= :ranked THEN ({rank}) ELSE -1 END AS rank FROM best),
-    page AS (SELECT id, place, rank FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
+    page AS (
+      SELECT id, place, rank, row_number() OVER (ORDER BY rank DESC, place) AS number
+      FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
     SELECT (SELECT CAST(query AS text) FROM asked),
-           (SELECT json_agg(json_build_array(filters, count)) FROM counts JOIN library_kind ON library_kind.id = kind),
-           (SELECT json_agg(json_build_array(id, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END)
-                            ORDER BY rank DESC, place) FROM page),
-           {abilities}"""
+           CASE WHEN number > :offset + 1 THEN NULL ELSE (
+             SELECT json_agg(json_build_array(filters, count)) FROM counts JOIN library_kind ON library_kind.id = kind)
+           END, {abilities}, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END, {items}
+    FROM (VALUES (1)) once LEFT JOIN page ON true
+    LEFT JOIN content_library ON content_library.id = page.id AND {seen} ORDER BY number"""
 
 _SCORE = "SELECT ts_rank(document, query) FROM asked, library_search found WHERE found.id = {of}.id"
+
+
+_COLUMNS = (
+    *(column("query", Text), column("counts", JSON), column("trigrams", Boolean), column("sounds", Boolean)),
+    *(column("score", Float), *ContentItem.__table__.c),
+)
+_ITEMS = ", ".join(f"content_library.{each.name}" for each in ContentItem.__table__.c)
 
 
 @dataclass(frozen=True)
@@ -53,28 +64,27 @@ class Found:
 
     query: str = ""
     fuzzy: bool = False
-    items: Sequence[tuple[ContentItem, float]] = ()
+    items: Sequence[tuple[Any, float]] = ()  # rows with the attributes of a ContentItem
     total: int = 0
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: {name: {} for name in FILTERS})
 
 
 @dataclass(frozen=True)
 class _Hits:
-    """The tsquery; how many hits have these values of the filters, for each such; ids and scores of the page."""
+    """The tsquery; how many hits have these values of the filters, for each such; items and scores of the page."""
 
     query: str
     counts: Sequence[tuple[Mapping[str, str | None], int]]
-    page: Sequence[tuple[int, float]]
+    page: Sequence[tuple[Any, float]]
     abilities: Abilities
 
 
 def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Window, active: Activity = "true") -> Found:
-    """What `actor` finds with `q`. Two statements, four for near spellings, however much there is.
+    """What `actor` finds with `q`. One statement, three for near spellings, however much there is.
 
     Raises SearchTookTooLong; ParentRequired or EditorRequired where `active` is not for `actor`.
     """
-    seen = visible(actor, active)
-    shown = as_sql(visible(actor, active, SearchEntry))
+    shown = as_sql(visible(actor, active, SearchEntry)), as_sql(visible(actor, active))
     wanted = read(q)
     if not wanted.web:
         return Found()
@@ -83,18 +93,19 @@ def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Wind
         fuzzy = not hits.counts
         if fuzzy:
             hits = _nearly(wanted, hits, shown, filters, window)
-        items = _items([key for key, _ in hits.page], seen)
     total, facets = _facets(hits.counts, filters)
     return Found(
         query=hits.query,
         fuzzy=fuzzy and bool(hits.counts),
-        items=[(items[key], score) for key, score in hits.page if key in items],
+        items=hits.page,
         total=total,
         facets=facets,
     )
 
 
-def _nearly(wanted: Wanted, hits: _Hits, shown: str, filters: Mapping[str, str | None], window: Window) -> _Hits:
+def _nearly(
+    wanted: Wanted, hits: _Hits, shown: tuple[str, str], filters: Mapping[str, str | None], window: Window
+) -> _Hits:
     found = near_words(wanted.words, hits.abilities)
     asked = near(wanted, found)
     if not asked:
@@ -106,7 +117,7 @@ def _hits(
     asked: str,
     parameters: Mapping[str, str],
     groups: Sequence[Sequence[str]],
-    shown: str,
+    shown: tuple[str, str],
     filters: Mapping[str, str | None],
     window: Window,
 ) -> _Hits:
@@ -122,7 +133,9 @@ def _hits(
         abilities=ABILITIES,
         far=_FAR,
         in_title=_words_in_title(groups[:COUNTED_WORDS]),
-        shown=shown,
+        shown=shown[0],
+        seen=shown[1],
+        items=_ITEMS,
         chosen=_chosen([name for name, value in filters.items() if value is not None]),
     )
     given = {
@@ -134,8 +147,10 @@ def _hits(
         "offset": window.offset,
         "limit": window.limit,
     }
-    query, counts, page, trigrams, sounds = db.session.execute(text(statement), given).one()
-    return _Hits(query, counts or (), page or (), Abilities(trigrams, sounds))
+    rows = db.session.execute(text(statement).columns(*_COLUMNS), given).all()
+    first = rows[0]
+    page = [(row, row.score) for row in rows if row.id is not None]
+    return _Hits(first.query, first.counts or (), page, Abilities(first.trigrams, first.sounds))
 
 
 def _chosen(names: Sequence[str]) -> str:
@@ -152,13 +167,6 @@ def _words_in_title(groups: Sequence[Sequence[str]]) -> str:
         if group
     )
     return " + ".join(f"CAST({begun} AS integer)" for begun in found) or "0"
-
-
-def _items(ids: Sequence[int], seen: Any) -> dict[int, ContentItem]:
-    """The items by id. Whether they may be seen is asked of the items themselves once more."""
-    if not ids:
-        return {}
-    return {item.id: item for item in db.session.scalars(select(ContentItem).where(ContentItem.id.in_(ids), seen))}
 
 
 def _facets(

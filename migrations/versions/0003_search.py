@@ -250,10 +250,8 @@ def _make_tables() -> None:
     _run(
         "CREATE TABLE library_search (id bigint NOT NULL, active boolean, kind integer NOT NULL, "
         "priority bigint NOT NULL, standing integer NOT NULL, title text NOT NULL, document tsvector NOT NULL, "
-        "CONSTRAINT pk_library_search PRIMARY KEY (id)) WITH (toast_tuple_target = 128)"
+        "CONSTRAINT pk_library_search PRIMARY KEY (id))"
     )
-    # Apart from the rows, of which every hit of a search reads one: so they are few pages, which stay in memory.
-    _run("ALTER TABLE library_search ALTER document SET STORAGE EXTERNAL")
     _run(
         "CREATE TABLE library_kind (id integer GENERATED ALWAYS AS IDENTITY, filters jsonb NOT NULL, "
         "CONSTRAINT pk_library_kind PRIMARY KEY (id))"

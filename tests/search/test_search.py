@@ -269,8 +269,8 @@ def test_a_search_that_takes_too_long_says_so(client, as_child, library, sql, mo
 @one_shape
 def test_the_number_of_statements_does_not_grow(client, as_child, make_item, statements):
     paths = {
-        "/content/search?q=owl": 3,
-        "/content/search?q=oul": 5,
+        "/content/search?q=owl": 2,
+        "/content/search?q=oul": 4,
         "/content/suggest?q=ow": 1,
         "/content/suggest?q=oul": 5,
     }
