@@ -3,7 +3,20 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, CTE, ColumnElement, Integer, Text, bindparam, cast, func, literal_column, select, true
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    true,
+)
 
 from library_server.catalog.models import ContentItem
 from library_server.catalog.visibility import shown
@@ -30,7 +43,7 @@ _STEP: ColumnElement[int] = literal_column(
 )
 
 
-_IDS = bindparam("ids", type_=ARRAY(Integer))
+_IDS = bindparam("ids", type_=ARRAY(BigInteger))
 _BY_ID = select(*SCORED).where(ITEM.id == func.any(_IDS))
 _ITEMS = select(ContentItem.__table__).where(ITEM.id == func.any(_IDS), shown())
 

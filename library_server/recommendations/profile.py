@@ -142,6 +142,8 @@ def results_of(attempts: Sequence[Attempt]) -> dict[str, Result]:
 
 
 def _result(rated: Sequence[Attempt]) -> Result:
+    if len(rated) == 1:
+        return Result(rated[0].accuracy or 0.0, rated[0].step, rated[0].slow)
     score = total = 0.0
     steps = []
     for weight, attempt in zip(_WEIGHTS, rated, strict=False):
