@@ -34,18 +34,18 @@ _STATEMENT = """
     best AS (
       SELECT id, row_number() OVER () AS place FROM (
         SELECT id FROM hits WHERE {chosen} ORDER BY standing, id LIMIT :reach) ordered),
-    ranked AS (SELECT id, place, CASE WHEN place <= :ranked THEN ({rank}) ELSE -1 END AS rank FROM best),
+    ranked AS (SELECT id, place, {rank} AS rank FROM best),
     page AS (
       SELECT id, place, rank, row_number() OVER (ORDER BY rank DESC, place) AS number
       FROM ranked ORDER BY rank DESC, place OFFSET :offset LIMIT :limit)
     SELECT (SELECT CAST(query AS text) FROM asked),
            CASE WHEN number > :offset + 1 THEN NULL ELSE (
              SELECT json_agg(json_build_array(filters, count)) FROM counts JOIN library_kind ON library_kind.id = kind)
-           END, {abilities}, CASE WHEN place <= :ranked THEN rank ELSE ({score}) END, {items}
+           END, {abilities}, {score}, {items}
     FROM (VALUES (1)) once LEFT JOIN page ON true
     LEFT JOIN content_library ON content_library.id = page.id AND {seen} ORDER BY number"""
 
-_SCORE = "SELECT ts_rank(document, query) FROM asked, library_search found WHERE found.id = {of}.id"
+_SCORE = "(SELECT ts_rank(document, query) FROM asked, library_search found WHERE found.id = {of}.id)"
 
 
 _COLUMNS = (
@@ -126,10 +126,14 @@ def _hits(
         for place, group in enumerate(groups[:COUNTED_WORDS])
         for number, word in enumerate(group)
     }
+    reach = window.offset + window.limit
+    far = reach > RANKED  # so that some of the page may not be ranked
     statement = SETTINGS + _STATEMENT.format(
         asked=asked,
-        rank=_SCORE.format(of="best"),
-        score=_SCORE.format(of="page"),
+        rank=f"CASE WHEN place <= :ranked THEN {_SCORE.format(of='best')} ELSE -1 END"
+        if far
+        else _SCORE.format(of="best"),
+        score=f"CASE WHEN rank < 0 THEN {_SCORE.format(of='page')} ELSE rank END" if far else "rank",
         abilities=ABILITIES,
         far=_FAR,
         in_title=_words_in_title(groups[:COUNTED_WORDS]),
@@ -143,7 +147,7 @@ def _hits(
         **words,
         **{name: value for name, value in filters.items() if value is not None},
         "ranked": RANKED,
-        "reach": max(RANKED, window.offset + window.limit),
+        "reach": max(RANKED, reach),
         "offset": window.offset,
         "limit": window.limit,
     }
