@@ -25,6 +25,11 @@ class Traits:
         """All that a child may have results of."""
         return (*self.practises, *self.prerequisites)
 
+    @cached_property
+    def unknown(self) -> tuple[str, int | None, bool]:
+        """What is left of them for a child of whom nothing that has these names is known."""
+        return self.subject, self.step, bool(self.prerequisites)
+
 
 traits_of = lru_cache(maxsize=10_000)(Traits)
 

@@ -48,42 +48,45 @@ class Scorer:
         self._key = scoring.key_of_turns(standing.today, seed)
         self._wanted = scoring.wanted_accuracy(child)
         self._known = {*child.results, *child.strengths, *child.challenges}
-        self._alike: dict[object, tuple[float, float, float]] = {}
+        self._alike: dict[object, tuple[float, float, float, float]] = {}
         self._same: dict[tuple[str, int | None], float] = {}
 
     def scores(self, items: Iterable[Candidate]) -> Iterator[float]:
         """For each item what `scoring.score` makes of `scoring.parts`, but for rounding."""
         alike, same, worth, tried = self._alike, self._same, self._standing.known, self._child.by_item
         difficulty, turn = self._weights["difficulty"], self._weights["turn"] / scoring.HIGHEST_LOT
-        total, key = math.fsum(self._weights.values()), self._key
+        total, key, highest = math.fsum(self._weights.values()), self._key, scoring.HIGHEST_LOT
         for item in items:
-            fixed, gap, usual = alike.get(item.traits) or self._of_traits(item.traits)
-            found = fixed + (same[item.kind] if item.kind in same else self._of_kind(*item.kind))
-            found += worth[item.id] if item.id in worth else self._standing.note(item)
+            found, fit, gap, usual = alike.get(item.traits) or self._of_traits(item.traits)
             if item.proven:
-                gap += item.proven * ((item.success or 0) - usual)
-            found += difficulty * scoring.fit(gap) + turn * scoring.lot(item, key)
+                fit = scoring.fit(gap + item.proven * ((item.success or 0) - usual))
+            found += difficulty * fit + turn * (item.lot * key >> 32 & highest)  # as scoring.lot, which calls cost
+            found += same[item.kind] if item.kind in same else self._of_kind(*item.kind)
+            found += worth[item.id] if item.id in worth else self._standing.note(item)
             if item.id in tried:
                 found += self._of_attempt(item)
             yield found / total
 
-    def _of_traits(self, traits: Traits) -> tuple[float, float, float]:
-        """Weighted parts; percent expected less percent wanted; percent that others usually reach.
+    def _of_traits(self, traits: Traits) -> tuple[float, float, float, float]:
+        """Weighted parts; how they fit; percent expected less percent wanted; percent that others usually reach.
 
         Traits that have nothing to do with what is known of the child are all the same to it.
         """
-        known: object = traits
         if self._known.isdisjoint(traits.names):
-            known = traits.subject == scoring.PHONEMIC, traits.step, bool(traits.prerequisites)
-        found = self._alike.get(known) or self._worked_out(traits)
-        self._alike[known] = self._alike[traits] = found
+            found = self._alike.get(traits.unknown)
+            if found is None:
+                found = self._alike[traits.unknown] = self._worked_out(traits)
+        else:
+            found = self._worked_out(traits)
+        self._alike[traits] = found
         return found
 
-    def _worked_out(self, traits: Traits) -> tuple[float, float, float]:
+    def _worked_out(self, traits: Traits) -> tuple[float, float, float, float]:
         fixed = self._weights["skill_need"] * scoring.skill_need(self._child, traits.practises)
         fixed += self._weights["prerequisites"] * scoring.readiness(self._child, traits.prerequisites)
         expected, usual = scoring.expectation(self._child, traits, self._standing.average)
-        return fixed, expected - self._wanted, usual
+        gap = expected - self._wanted
+        return fixed, scoring.fit(gap), gap, usual
 
     def _of_kind(self, content_type: str, week: int | None) -> float:
         """Of items that the child has not tried."""
