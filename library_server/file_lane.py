@@ -5,6 +5,7 @@ a file that is there and known not to be retired goes the normal way, uncounted 
 to the normal way.
 """
 
+import functools
 import re
 import time
 from collections.abc import Iterable
@@ -42,6 +43,12 @@ _UNUSUAL = tuple(
 _LOOK = Script(
     limits.HIT + "if string.sub(redis.call('GET', KEYS[2]) or '', -6) ~= '\\nfalse' then return false end" + FRESH
 )
+
+
+@functools.lru_cache(1024)
+def _headers(path: str, stat: Stat) -> tuple[tuple[str, str], ...]:
+    told = nginx_headers("content", path, file_headers("content", path, stat), whole=True)
+    return (*told.items(), ("Content-Length", "0"))
 
 
 class FileLane:
@@ -96,8 +103,7 @@ class FileLane:
         if left is None:
             return False
         headers = [
-            *nginx_headers("content", path, file_headers("content", path, stat), whole=True).items(),
-            ("Content-Length", "0"),
+            *_headers(path, stat),
             *limit_headers(self._limits[0].amount, *left),
             *headers_of(config.cors_origins, environ.get("HTTP_ORIGIN")),
             (watch.HEADER, request_id := watch.request_id(environ.get("HTTP_X_REQUEST_ID", ""))),

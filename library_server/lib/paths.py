@@ -1,6 +1,7 @@
 """Relative paths that are safe to join to a folder."""
 
 import unicodedata
+from functools import lru_cache
 
 MAX_SEGMENT_BYTES = 255
 _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
@@ -8,6 +9,7 @@ _WINDOWS_DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
 }
 
 
+@lru_cache(1024)
 def is_safe(path: str) -> bool:
     """Whether `path` goes down a folder by plain segments on every system that may hold the folder.
 

@@ -27,12 +27,16 @@ class LocalStorage:
 
     def stat(self, path: str) -> Stat:
         """See `Storage.stat`."""
-        with self.open(path) as file:
-            status = os.fstat(file.fileno())
+        descriptor, status = self._descend(path)
+        os.close(descriptor)
         return Stat(status.st_size, int(status.st_mtime))
 
     def open(self, path: str) -> BufferedReader:
-        """See `Storage.open`. Each segment is opened below the one before, so nothing can lead out on the way."""
+        """See `Storage.open`."""
+        return os.fdopen(self._descend(path)[0], "rb")
+
+    def _descend(self, path: str) -> tuple[int, os.stat_result]:
+        """The file, open. Each segment is opened below the one before, so nothing can lead out on the way."""
         if not paths.is_safe(path):
             raise FileMissing
         *folders, name = path.split("/")
@@ -47,10 +51,11 @@ class LocalStorage:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.EACCES):
                 raise
             raise FileMissing from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
             raise FileMissing
-        return os.fdopen(descriptor, "rb")
+        return descriptor, status
 
     def put(self, path: str, source: Path, *, give_away: bool = False) -> bool:
         """See `Storage.put`. The file appears by a link, which cannot overwrite, and is on disk when this returns."""
