@@ -1,6 +1,6 @@
 """Every measurement, one after the other: prints the tables, writes docs/performance.md, its JSON and its plots.
 
-    .venv/bin/python -m bench [serving lists …] [--rounds 5] [--seconds 3] [--keep DIR]
+    .venv/bin/python -m bench [serving lists …] [--rounds 5] [--seconds 2] [--keep DIR]
 
 `make bench` does it all, in about half an hour; it needs `wrk`, and nginx with njs for files. With some names only
 these are measured, and nothing is written.
@@ -25,7 +25,7 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=100_000, help="of the library that is served")
     options.add_argument("--most-rows", type=int, default=1_000_000, help="of the largest library")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3, help="of load in a turn")
+    options.add_argument("--seconds", type=int, default=2, help="of load in a turn")
     options.add_argument("--keep", type=Path, help="a folder that keeps the databases for another run")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="library-bench-") as scratch:

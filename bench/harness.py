@@ -26,7 +26,7 @@ class Options:
     rows: int = 100_000
     most_rows: int = 1_000_000
     rounds: int = 5
-    seconds: int = 3
+    seconds: int = 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def run(cases: Callable[[Options], Iterator[Case]], about: str | None) -> None:
     options.add_argument("--rows", type=int, default=100_000)
     options.add_argument("--most-rows", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3, help="of load in a turn")
+    options.add_argument("--seconds", type=int, default=2, help="of load in a turn")
     options.add_argument("--keep", type=Path, help="a folder that keeps the databases for another run")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(prefix="library-bench-") as scratch:

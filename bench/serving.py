@@ -98,17 +98,17 @@ def cases(given: Options) -> Iterator[Case]:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     with contextlib.ExitStack() as stack:
-        servers = start(stack, given.folder, given.rows)
+        servers, database = start(stack, given.folder, given.rows)
         for name, targets, wants in CASES:
-            rates, slowest = measure(servers, targets, given)
+            rates, slowest = measure(servers, targets, given, database)
             yield Case(name, "requests/s", rates, wants)
             if "bare" in targets:
                 most = [Want(one, 2, "bare", at_most=True) for one in targets if one.startswith("ours")]
                 yield Case(f"{name}: the slowest of a hundred", "ms", slowest, most)
 
 
-def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> dict[str, int]:
-    """The ports of the candidates, which run until `stack` is closed."""
+def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> tuple[dict[str, int], str]:
+    """The ports of the candidates, which run until `stack` is closed, and the URL of their database."""
     postgres = stack.enter_context(embedded.postgres(folder, f"bench_{rows}", durable=False))
     redis = stack.enter_context(embedded.redis(folder))
     shared = {
@@ -133,12 +133,13 @@ def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> dict[str, int
         "--preload",
         "--config=/dev/null",
     ]
-    return {
+    ports = {
         "bare": stack.enter_context(gunicorn(shared, [*references, "bench.references.bare:app"])),
         "plain": stack.enter_context(gunicorn(shared | folders, [*references, "bench.references.plain:app"])),
         "ours": stack.enter_context(gunicorn(shared | folders, [])),
         "uncached": stack.enter_context(gunicorn(shared | folders | {"CACHE_TTL": "0"}, [])),
     }
+    return ports, postgres.url
 
 
 def add_child(cursor: "psycopg2.extensions.cursor") -> None:
@@ -181,18 +182,31 @@ def wait_for(port: int) -> None:
 
 
 def measure(
-    servers: Mapping[str, int], targets: Mapping[str, Target], given: Options
+    servers: Mapping[str, int], targets: Mapping[str, Target], given: Options, database: str
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Requests a second and 99th percentiles (ms) of the candidates, asked in turns, once to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in targets}
     slowest: dict[str, list[float]] = {name: [] for name in targets}
     for number in range(given.rounds + 1):
         for name, target in targets.items():
+            settle(database)
             rate, slow = ask(servers[target.server], target, given.seconds if number else 1)
             if number:
                 rates[name].append(rate)
                 slowest[name].append(slow)
     return rates, slowest
+
+
+def settle(database: str) -> None:
+    """Returns when PostgreSQL has nothing to do any more: `wrk` leaves, but what it asked for last goes on."""
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+    with contextlib.closing(psycopg2.connect(database)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(busy)
+        while cursor.fetchone()[0]:
+            time.sleep(0.1)
+            cursor.execute(busy)
 
 
 def ask(port: int, target: Target, seconds: int) -> tuple[float, float]:
