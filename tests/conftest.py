@@ -64,8 +64,10 @@ class Servers:
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That this machine is busy is no outage of Redis. (Tests of outages have none.)"""
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this machine is busy is no outage of Redis, but in tests of outages."""
+    if request.node.get_closest_marker("impatient"):
+        return
     monkeypatch.setattr(gate, "TIMEOUT_SECONDS", 5)
     monkeypatch.setattr(shared_redis, "LONG_SECONDS", 5)
 

@@ -344,6 +344,7 @@ def test_without_redis_a_token_is_accepted_and_nobody_waits(start, away, as_pare
     assert sum(waited[1:]) < 0.8
 
 
+@pytest.mark.impatient
 @pytest.mark.parametrize("shape", ["guide"])
 def test_the_first_who_finds_redis_silent_does_not_wait_long(start, as_child):
     with socket.create_server(("127.0.0.1", 0)) as silent:

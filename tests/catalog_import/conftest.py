@@ -14,7 +14,6 @@ from flask import Flask
 from library_server.catalog.importing import Report, import_manifest
 from library_server.extensions import db
 from tests.catalog_import.manifests import as_csv
-from tests.conftest import run_sql
 
 
 @pytest.fixture(scope="session")
@@ -24,19 +23,6 @@ def application(
     """``application("guide")``: an application on a database of that shape; one a shape and session."""
     folder = tmp_path_factory.mktemp("import")
     return cache(lambda shape: make_app(migrated(shape), CONTENT_STORAGE_PATH=str(folder / shape / "content")))
-
-
-@pytest.fixture
-def database_url(shape: str, migrated: Callable[[str], str]) -> str:
-    """A migrated database with an empty library: what else it holds does not matter to an import."""
-    url = migrated(shape)
-    key = {"guide": "id", "backend": "content_id"}[shape]
-    run_sql(
-        url,
-        "DELETE FROM progress; DELETE FROM content_library; "
-        f"SELECT setval(pg_get_serial_sequence('content_library', '{key}'), 1, false)",
-    )
-    return url
 
 
 @pytest.fixture

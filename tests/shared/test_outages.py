@@ -24,7 +24,7 @@ from library_server.shared.gate import PAUSE_SECONDS
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
 
-pytestmark = pytest.mark.parametrize("shape", ["backend"])
+pytestmark = [pytest.mark.parametrize("shape", ["backend"]), pytest.mark.impatient]
 PATHS = ["/content/1", "/content", "/content/subjects", "/content?page=2"]
 BACK_SECONDS = 5
 

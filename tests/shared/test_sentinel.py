@@ -20,7 +20,7 @@ from library_server.extensions import db
 from library_server.web.caching import look_for_changes
 from tests.nginx.servers import free_port
 
-pytestmark = pytest.mark.parametrize("shape", ["backend"])
+pytestmark = [pytest.mark.parametrize("shape", ["backend"]), pytest.mark.impatient]
 SECONDS = 20
 PROMISED_SECONDS = 5  # from the moment that there is a master again
 LONGEST_SECONDS = 0.5  # of a request: 0.1 that it may wait for Redis, and its work on a busy machine

@@ -245,7 +245,7 @@ def test_a_connection_that_postgresql_has_closed_costs_nobody_an_error(client, a
     make_item()
     assert client.get("/content", headers=as_parent).status_code == 200
     for path in ("/content/1", "/content?page=1&per_page=3", "/content/subjects"):
-        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'library-server'")
+        sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'library-server'")
         assert client.get(path, headers=as_parent).status_code == 200
 
 
