@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from flask import request
@@ -22,6 +23,7 @@ _ROOM_FOR_FIELDS = 1024 * 1024  # what a form may hold beside its file
 _MAX_PARTS = 20
 _DISCARD_AT_MOST = 64 * 1024 * 1024
 _DISCARD_BYTES = 64 * 1024
+_READ_BYTES = 1024 * 1024  # in the parser's own pieces of 64 KiB gunicorn copies what it holds for each
 
 
 class FileTooLarge(BodyTooLarge):
@@ -103,9 +105,8 @@ def receive_form(folder: Path, largest_file: int) -> Iterator[Form]:
 def _parse(parser: FormDataParser, largest_file: int) -> Form:
     request.max_content_length = largest_file + _ROOM_FOR_FIELDS
     try:
-        _, fields, files = parser.parse(
-            request.stream, request.mimetype, request.content_length, dict(request.mimetype_params)
-        )
+        body = BufferedReader(request.stream, _READ_BYTES)  # type: ignore[type-var]
+        _, fields, files = parser.parse(body, request.mimetype, request.content_length, dict(request.mimetype_params))
     except (RequestEntityTooLarge, FileTooLarge):
         _discard_rest()
         raise FileTooLarge from None
