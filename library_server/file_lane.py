@@ -21,7 +21,7 @@ from library_server.lib.media_types import CONTENT_TYPES
 from library_server.lib.paths import is_safe
 from library_server.shared import limits
 from library_server.shared.gate import GENERATION, RedisAway
-from library_server.shared.redis import LONG_SECONDS, Batch, Script
+from library_server.shared.redis import Script, batch_of_a_request
 from library_server.storage.base import FileMissing, Stat
 from library_server.web import caching, watch
 from library_server.web.clients import address_of
@@ -67,13 +67,10 @@ class FileLane:
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         """The answer of the lane, else of the application."""
         path = self._linked(environ)
-        if path is None or not self._begun:
-            self._begun = (
-                self._begun or path is not None
-            )  # the normal way, gone once, begins this process's housekeeping
-            return self._normally(environ, start_response)
-        if self._answer(environ, path, start_response):
-            return [b""]
+        if path is not None:
+            if self._begun and self._answer(environ, path, start_response):
+                return [b""]
+            self._begun = True  # the normal way, gone once, begins this process's housekeeping
         return self._normally(environ, start_response)
 
     def _linked(self, environ: Environ) -> str | None:
@@ -117,7 +114,7 @@ class FileLane:
         gate, limit = self._gate, self._limits[0]
         if len(self._limits) > 1 or not self._config.cache_ttl or gate.away or gate.forgets or gate.unsure:
             return None
-        batch = environ[watch.BATCH] = Batch(gate, LONG_SECONDS)  # what is waited here is not waited once more
+        batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
         caller = f"ip-{address_of(environ, self._config.trusted_proxies)}"
         keys = [GENERATION, retired_key(path), limits.named(limit.key_for(caller, SCOPE))]
         seconds = limit.get_expiry()
