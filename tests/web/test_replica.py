@@ -34,7 +34,7 @@ class Pair:
 
     def catch_up(self):
         run_sql(self.standby, "SELECT pg_wal_replay_resume()")
-        [written] = run_sql(self.primary, "SELECT pg_current_wal_lsn() AS lsn")
+        [written] = run_sql(self.primary, "SELECT pg_current_wal_insert_lsn() AS lsn")
         behind = f"SELECT pg_last_wal_replay_lsn() < '{written['lsn']}' AS behind"
         deadline = time.monotonic() + 20
         while run_sql(self.standby, behind)[0]["behind"]:
