@@ -61,6 +61,8 @@ def import_manifest(
     connection = db.session.connection()
     try:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+        # PostgreSQL may take the table for as small as it was before, and would compare each row with each.
+        connection.execute(text("SET LOCAL enable_nestloop = off"))
         with connection.begin_nested():  # a statement that fails ends this savepoint, and not our turn
             _create_staging(connection, table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:

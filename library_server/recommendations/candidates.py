@@ -31,8 +31,8 @@ STEPS = (0, 1, 2, 3)  # 3: none of the two dialects
 
 # The words of ix_library_recommend. The first name in the JSON is of most items the skill that they are about.
 _SKILL: ColumnElement[str] = literal_column(
-    "coalesce(translate(lower(substring(CAST(content_library.skill_objectives AS text) "
-    """from '"([^"\\\\]{1,60})"')), ' -', '__'), '')""",
+    "coalesce(translate(lower(left(split_part(CAST(content_library.skill_objectives AS text), '\"', 2), 60)), "
+    "' -', '__'), '')",
     Text,
 )
 _STEP: ColumnElement[int] = literal_column(

@@ -76,14 +76,17 @@ FUNCTIONS = {
     "library_document(text, text, text, text)": r"""
         CREATE FUNCTION library_document(title text, objectives text, description text, metadata text)
         RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
+        DECLARE
+          words text := '=' || array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', title)), ' =');
         BEGIN
+          IF length(words) > 100 THEN
+            words := regexp_replace(words, '(=[^ ]{100})[^ ]+', '\1', 'g');
+          END IF;
           RETURN setweight(to_tsvector('pg_catalog.english', title), 'A')
               || setweight(to_tsvector('pg_catalog.english', objectives), 'B')
               || setweight(to_tsvector('pg_catalog.english', description), 'C')
               || setweight(to_tsvector('pg_catalog.english', metadata), 'D')
-              || array_to_tsvector('='::text || string_to_array(nullif(regexp_replace(
-                   '=' || array_to_string(tsvector_to_array(to_tsvector('pg_catalog.simple', title)), ' ='),
-                   '(=[^ ]{100})[^ ]+', '\1', 'g'), '='), ' '));
+              || array_to_tsvector('='::text || string_to_array(nullif(words, '='), ' '));
         END $$""",
     "library_all_words(text, text, text, text)": r"""
         CREATE FUNCTION library_all_words(title text, objectives text, description text, metadata text)
@@ -93,12 +96,14 @@ FUNCTIONS = {
         END $$""",
 }
 
-_TEXTS = (
-    "library_fold(library_title(n.title, n.content_metadata::text, n.file_path)) AS title, "
-    "library_fold(left(library_json_text(n.skill_objectives::text), 50000)) AS objectives, "
-    "library_fold(left(coalesce(n.description, ''), 50000)) AS description, "
-    "library_fold(left(library_json_text(n.content_metadata::text), 50000)) AS metadata"
-)
+# In two steps, because PostgreSQL makes a function in SQL part of a statement only if what it is given is plain.
+_TEXTS = """
+    SELECT library_fold(title) AS title, library_fold(objectives) AS objectives,
+           library_fold(description) AS description, library_fold(metadata) AS metadata
+    FROM (SELECT library_title(n.title, n.content_metadata::text, n.file_path) AS title,
+                 left(library_json_text(n.skill_objectives::text), 50000) AS objectives,
+                 left(coalesce(n.description, ''), 50000) AS description,
+                 left(library_json_text(n.content_metadata::text), 50000) AS metadata OFFSET 0) raw OFFSET 0"""
 _FILTERS = "jsonb_build_object({})".format(
     ", ".join(f"'{name}', n.{name}::text" for name in ("content_type", "subject_area", "age_range", "difficulty_level"))
 )
@@ -118,8 +123,7 @@ _SOURCES = ("title", "description", "file_path", "skill_objectives::text", "cont
 def _texts(items: str, where: str = "true") -> str:
     """The items with what is to be found of them, as text."""
     cheap = ", ".join(f"{expression} AS {name}" for name, expression in _CHEAP.items())
-    texts = f"LATERAL (SELECT {_TEXTS} OFFSET 0) texts"
-    return f"SELECT n.id, {cheap}, texts.* FROM {items} n CROSS JOIN {texts} WHERE {where}"
+    return f"SELECT n.id, {cheap}, texts.* FROM {items} n CROSS JOIN LATERAL ({_TEXTS}) texts WHERE {where}"
 
 
 def _write(texts: str) -> str:
@@ -198,8 +202,8 @@ def upgrade() -> None:
     _run(_write(f"({_texts('content_library')}) texts"))
     _run(
         f"INSERT INTO library_word (word) SELECT word FROM ts_stat($words$"
-        f"SELECT library_all_words(title, objectives, description, metadata) "
-        f"FROM (SELECT {_TEXTS} FROM content_library n) texts$words$) WHERE word ~ '^[^0-9]{{3,24}}$'"
+        f"SELECT library_all_words(texts.title, objectives, texts.description, metadata) "
+        f"FROM content_library n CROSS JOIN LATERAL ({_TEXTS}) texts$words$) WHERE word ~ '^[^0-9]{{3,24}}$'"
     )
     _make_indexes()
     for event, (tables, statements) in _TRIGGERS.items():
@@ -282,7 +286,10 @@ def _make_indexes() -> None:
 
 
 def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
-    """The backend writes as another user perhaps, so the function runs as the one who owns our tables."""
+    """The backend writes as another user perhaps, so the function runs as the one who owns our tables.
+
+    A connection keeps the plans of its first write, which may have met empty tables: indexes are to be used even so.
+    """
     schema = _scalar(
         "SELECT quote_ident(relnamespace::regnamespace::text) FROM pg_class WHERE oid = 'library_search'::regclass"
     )
@@ -290,7 +297,8 @@ def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
     body = ";\n".join(statements)
     _run(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
-        f"SET search_path = pg_catalog, {schema}, pg_temp AS $$ BEGIN {body}; RETURN NULL; END $$"
+        f"SET search_path = pg_catalog, {schema}, pg_temp SET enable_seqscan = off "
+        f"AS $$ BEGIN {body}; RETURN NULL; END $$"
     )
     _run(
         f"CREATE TRIGGER {name} AFTER {event} ON content_library {tables} FOR EACH STATEMENT EXECUTE FUNCTION {name}()"

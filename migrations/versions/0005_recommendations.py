@@ -1,7 +1,7 @@
 """Find some items of every age range, subject, skill and step of difficulty without reading the rest.
 
-The skill is the first name in the JSON, whatever its form. It is cut out of the text by a pattern, because PostgreSQL
-cannot read JSON that holds NUL or half a surrogate pair, and an index must not refuse a row of the backend's.
+The skill is the first name in the JSON, whatever its form. It is cut out of the text, because PostgreSQL cannot read
+JSON that holds NUL or half a surrogate pair, and an index must not refuse a row of the backend's.
 """
 
 from alembic import op
@@ -11,7 +11,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_FIRST_NAME = """substring(CAST(skill_objectives AS text) from '"([^"\\\\]{1,60})"')"""
+_FIRST_NAME = "left(split_part(CAST(skill_objectives AS text), '\"', 2), 60)"
 SKILL = f"coalesce(translate(lower({_FIRST_NAME}), ' -', '__'), '')"
 STEP = (
     "CASE WHEN difficulty_level IN ('beginner', 'easy') THEN 0 WHEN difficulty_level IN ('intermediate', 'standard') "
