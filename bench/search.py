@@ -10,6 +10,7 @@ request has signing in and JSON besides. `--keep DIR` keeps the database for ano
 import argparse
 import contextlib
 import itertools
+import os
 import random
 import tempfile
 import time
@@ -112,6 +113,8 @@ def prepare(cursor: "psycopg2.extensions.cursor", app: object, rows: int) -> Non
     with app.app_context():
         print(f"migrated in {timed(flask_migrate.upgrade):.0f} s", flush=True)
     cursor.execute("VACUUM ANALYZE")
+    cursor.execute("CHECKPOINT")
+    os.sync()  # nothing of it is still to be written while something is measured
     for relation in ("content_library", "library_search", "ix_library_search_document", "library_word"):
         cursor.execute("SELECT pg_total_relation_size(%s) / 1048576", (relation,))
         print(f"{relation}: {cursor.fetchone()[0]} MiB")

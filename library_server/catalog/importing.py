@@ -5,7 +5,9 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -39,6 +41,13 @@ BATCH_ROWS = 10_000  # each is looked up among all that is there
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
 
 
+class Batch(NamedTuple):
+    """Rows as COPY takes them, and how many."""
+
+    lines: io.StringIO
+    rows: int
+
+
 def import_manifest(
     manifest: Path,
     files: Path | None = None,
@@ -69,7 +78,11 @@ def import_manifest(
                 header, rows = read(table, lines, report, progress)
                 changeable = [name for name in header if update and name not in table.key]
                 good = (row for row in rows if _bring_file(table, row, files, dry_run, copied, report))
-                _work_while_reading(_batches(good), partial(_take, connection, table, changeable, dry_run, report))
+                _take_while_reading(
+                    _batches(table, good),
+                    partial(_stage, connection, table),
+                    partial(_take, connection, table, changeable, dry_run, report),
+                )
         if dry_run:
             db.session.rollback()
         else:
@@ -111,57 +124,55 @@ def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copie
     return True
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _batches(table: Table, rows: Iterator[Row]) -> Iterator[Batch]:
+    while chunk := list(islice(rows, BATCH_ROWS)):
+        lines = io.StringIO()
+        writer = csv.writer(lines)
+        for row in chunk:
+            told = {
+                name: json.encode(row.values[name]).decode()
+                for name in table.json_columns
+                if row.values[name] is not None
+            }
+            writer.writerow([row.line, *(row.values | told).values()])
+        lines.seek(0)
+        yield Batch(lines, len(chunk))
 
 
-def _work_while_reading(batches: Iterable[list[Row]], work: Callable[[list[Row]], None]) -> None:
-    """Calls `work` with one batch after the other, in a thread, while the next one is read."""
+def _take_while_reading(
+    batches: Iterable[Batch], stage: Callable[[io.StringIO], None], take: Callable[[int], None]
+) -> None:
+    """Stages one batch after the other, and takes it in a thread, which waits for PostgreSQL while the next is read."""
     with ThreadPoolExecutor(1) as thread:
-        working: Future[None] | None = None
+        taking: Future[None] | None = None
         for batch in batches:
-            if working is not None:
-                working.result()
-            working = thread.submit(work, batch)
-        if working is not None:
-            working.result()
+            if taking is not None:
+                taking.result()
+            stage(batch.lines)
+            taking = thread.submit(take, batch.rows)
+        if taking is not None:
+            taking.result()
+
+
+def _stage(connection: Connection, table: Table, lines: io.StringIO) -> None:
+    connection.execute(text("TRUNCATE library_import"))
+    cursor = connection.connection.cursor()
+    cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", lines)
+    connection.execute(text("ANALYZE library_import"))
 
 
 def _take(
-    connection: Connection, table: Table, changeable: Sequence[str], dry_run: bool, report: Report, batch: Sequence[Row]
+    connection: Connection, table: Table, changeable: Sequence[str], dry_run: bool, report: Report, staged: int
 ) -> None:
-    """Brings a batch into the table. Nobody else uses the connection meanwhile."""
-    _stage(connection, table, batch)
+    """Brings what is staged into the table. Nobody else uses the connection meanwhile."""
     if dry_run:
         report.differences.extend(_compare(connection, table, changeable, MAX_DIFFERENCES - len(report.differences)))
-    _merge(connection, table, changeable, len(batch), report)
+    _merge(connection, table, changeable, staged, report)
 
 
 def _create_staging(connection: Connection, table: Table) -> None:
     columns = ", ".join(["line integer", *(f"{name} {table.types[name]}" for name in table.columns)])
     connection.execute(text(f"CREATE TEMP TABLE library_import ({columns}) ON COMMIT DROP"))
-
-
-def _stage(connection: Connection, table: Table, batch: Sequence[Row]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    for row in batch:
-        told = {
-            name: json.encode(row.values[name]).decode() for name in table.json_columns if row.values[name] is not None
-        }
-        writer.writerow([row.line, *(row.values | told).values()])
-    buffer.seek(0)
-    connection.execute(text("TRUNCATE library_import"))
-    cursor = connection.connection.cursor()
-    cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", buffer)
-    connection.execute(text("ANALYZE library_import"))
 
 
 def _compare(connection: Connection, table: Table, changeable: Sequence[str], most: int) -> Iterator[Difference]:
