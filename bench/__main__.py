@@ -9,6 +9,7 @@ these are measured, and nothing is written.
 import argparse
 import importlib
 import tempfile
+import traceback
 from pathlib import Path
 
 from bench import report
@@ -31,12 +32,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="library-bench-") as scratch:
         chosen = Options(given.keep or Path(scratch), given.rows, given.most_rows, given.rounds, given.seconds)
         found: list[Case] = []
+        failed: list[str] = []
         for name in given.names or MEASUREMENTS:
-            for case in importlib.import_module(f"bench.{name}").cases(chosen):
-                print(case, flush=True)
-                found.append(case)
+            try:
+                for case in importlib.import_module(f"bench.{name}").cases(chosen):
+                    print(case, flush=True)
+                    found.append(case)
+            except Exception:  # half an hour of the others' figures is not to be lost
+                traceback.print_exc()
+                failed.append(name)
     if not given.names:
         report.write(found, PAGE)
+    if failed:
+        raise SystemExit(f"not measured to the end: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

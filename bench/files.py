@@ -181,7 +181,7 @@ def _load(url: str, token: str, seconds: int) -> dict[str, float]:
     load = [str(shutil.which("wrk")), "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=20s", *header, url]
     said = subprocess.run(load, check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
     if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"{url} failed:\n{said}")
+        raise RuntimeError(f"{url} failed:\n{said}")
     told = re.search(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+)(KB|MB|GB|TB) read", said)
     assert told
     lasted = float(told[2]) / (1000 if told[3] == "ms" else 1)

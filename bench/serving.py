@@ -177,7 +177,7 @@ def wait_for(port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         if time.monotonic() > deadline:
-            raise SystemExit("gunicorn does not start")
+            raise RuntimeError("gunicorn does not start")
         time.sleep(0.05)
 
 
@@ -219,7 +219,7 @@ def ask(port: int, target: Target, seconds: int) -> tuple[float, float]:
     load = ["-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout=20s", "--latency", "-H", header, url]
     said = subprocess.run([wrk, *load], check=True, capture_output=True, text=True, timeout=seconds + 60).stdout
     if "Non-2xx" in said or "Socket errors" in said:
-        raise SystemExit(f"{url} failed:\n{said}")
+        raise RuntimeError(f"{url} failed:\n{said}")
     slow = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     assert slow and rate

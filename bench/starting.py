@@ -28,13 +28,13 @@ import psycopg2
 
 from bench.harness import SECRET, Case, Options
 from bench.search import prepare
-from bench.serving import PLENTY
+from bench.serving import ITEM, PLENTY
 from bench.uploads import workers_of
 from library_server import create_app
 from library_server.dev import embedded
 
 PROJECT = Path(__file__).parents[1]
-FIRST = {"first answer of /health/live": "/health/live", "first signed-in GET": "/content/1"}
+FIRST = {"first answer of /health/live": "/health/live", "first signed-in GET": ITEM}
 REQUESTS = 200  # before memory is looked at
 MOST_SHOWN = 10
 MIB = 1024 * 1024
@@ -112,7 +112,7 @@ def _start(settings: Mapping[str, str], path: str, memory: dict[str, list[float]
         try:
             while not _answers(port, path):
                 if time.perf_counter() - started > START_SECONDS:
-                    raise SystemExit("gunicorn does not start")
+                    raise RuntimeError("gunicorn does not start")
                 time.sleep(0.005)
             seconds = time.perf_counter() - started
             for number in range(REQUESTS):
@@ -140,7 +140,7 @@ def _answers(port: int, path: str) -> bool:
     finally:
         connection.close()
     if status != 200:
-        raise SystemExit(f"{path} answers {status}")
+        raise RuntimeError(f"{path} answers {status}")
     return True
 
 

@@ -107,7 +107,7 @@ def _upload(path: Path, port: int) -> None:
     connection.send(tail)
     answer = connection.getresponse()
     if answer.status != 201:
-        raise SystemExit(f"the upload failed: {answer.status} {answer.read()!r}")
+        raise RuntimeError(f"the upload failed: {answer.status} {answer.read()!r}")
     connection.close()
 
 
