@@ -165,7 +165,7 @@ def fill(cursor: "psycopg2.extensions.cursor", rows: int) -> None:
 
 
 def measure(
-    app: object, cursor: "psycopg2.extensions.cursor", asked: list[tuple], rounds: int, name: str
+    app: object, cursor: "psycopg2.extensions.cursor", asked: list[tuple], rounds: int, which: str
 ) -> Iterator[Case]:
     """For each of `asked` the milliseconds of the scan, of the statements that a request sends, and of the request."""
     now = int(time.time())
@@ -189,7 +189,7 @@ def measure(
                     taken[place][name].append(seconds * 1000)
     for (what, _, limit, _), times, count in zip(asked, taken, found, strict=True):
         wants = [Want("statements", 1 / limit, "scan", at_most=True)] if limit else []
-        yield Case(f"{name}: {what}", "ms", times, wants, f"{count} found")
+        yield Case(f"{which}: {what}", "ms", times, wants, f"{count} found")
 
 
 def statement_times(engine: "sqlalchemy.Engine") -> list[float]:

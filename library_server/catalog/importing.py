@@ -71,7 +71,7 @@ def import_manifest(
     try:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
         # PostgreSQL may take the table for as small as it was before, and would compare each row with each.
-        connection.execute(text("SET LOCAL enable_nestloop = off"))
+        connection.execute(text("SET LOCAL enable_nestloop = off; SET LOCAL jit = off"))
         with connection.begin_nested():  # a statement that fails ends this savepoint, and not our turn
             _create_staging(connection, table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:

@@ -15,6 +15,11 @@ INSERT = (
     "INSERT INTO content_library (content_type, subject_area, age_range, skill_objectives, content_metadata, active) "
     "VALUES ('story', 'math', '3-5', %s, %s, true) RETURNING content_id"
 )
+MANY = """
+    INSERT INTO content_library (content_type, subject_area, age_range, skill_objectives, content_metadata)
+    SELECT 'story', 'math', '3-5', '[]',
+           json_build_object('title', left(translate(md5(i::text), '0123456789', 'ghijklmnop'), 20))
+    FROM generate_series(%s, %s) i"""
 ODD_JSON = [
     *("null", "[]", "{}", '""', "5", "true", '"text"', '[["deep"]]', '{"title": null}', '{"title": 5}', "  {}  "),
     *(
@@ -53,6 +58,27 @@ def test_whatever_json_the_backend_stores_its_inserts_and_updates_work(sql, foun
         sql("UPDATE content_library SET skill_objectives = '[\"glacier\"]' WHERE content_id = %s", (row,))
     assert found("volcano") == []
     assert len(found("glacier")) == len(ODD_JSON)
+
+
+@on_backend
+def test_who_began_with_an_empty_library_does_not_read_all_words_for_every_new_one(database_url, sql):
+    writer = psycopg2.connect(database_url)  # which keeps the plans of its first write
+    try:
+        cursor = writer.cursor()
+        before = _words_read(sql)
+        for batch in range(10):
+            cursor.execute(MANY, (batch * 50, batch * 50 + 49))
+            writer.commit()
+    finally:
+        writer.close()
+    assert sql("SELECT count(*) FROM library_word") == [{"count": 500}]
+    assert _words_read(sql) - before < 500
+
+
+def _words_read(sql):
+    """How many words were read one after the other, by whoever is done."""
+    [read] = sql("SELECT seq_tup_read AS words FROM pg_stat_user_tables WHERE relname = 'library_word'")
+    return read["words"]
 
 
 @on_backend
