@@ -117,6 +117,7 @@ def prepare(cursor: "psycopg2.extensions.cursor", app: object, rows: int) -> Non
         print(f"{rows} rows made in {timed(lambda: fill(cursor, rows)):.0f} s", flush=True)
     with app.app_context():
         print(f"migrated in {timed(flask_migrate.upgrade):.0f} s", flush=True)
+    cursor.execute("CHECKPOINT")  # VACUUM passes over what was committed without waiting for the disk
     cursor.execute("VACUUM ANALYZE")
     cursor.execute("CHECKPOINT")
     os.sync()  # nothing of it is still to be written while something is measured

@@ -193,12 +193,12 @@ FUNCTIONS = {
               IF reached > skip AND before < reached THEN
                 until := CASE WHEN step.priority = here.priority THEN step.first ELSE {MOST} END;
                 passed := greatest(skip - before, 0);
-                IF kinds IS NULL THEN
+                IF kinds IS NULL THEN  -- in rows, lest PostgreSQL take the primary key and read all priorities
                   ids := ids || ARRAY(
                     SELECT s.id FROM library_search s
-                    WHERE s.priority = here.priority AND s.id >= here.first AND s.id < until
-                      AND (s.active IS NOT FALSE) = ANY (states)
-                    ORDER BY s.id OFFSET passed LIMIT most - cardinality(ids));
+                    WHERE (s.priority, s.id) >= (here.priority, here.first)
+                      AND (s.priority, s.id) < (here.priority, until) AND (s.active IS NOT FALSE) = ANY (states)
+                    ORDER BY s.priority, s.id OFFSET passed LIMIT most - cardinality(ids));
                 ELSE
                   ids := ids || ARRAY(
                     SELECT found.id FROM unnest(kinds) one (kind) CROSS JOIN LATERAL (
