@@ -1,5 +1,6 @@
 """Plots of what was measured, as SVG."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,9 @@ def plot_ratios(cases: Sequence[Case], path: Path) -> None:
     axes = figure.subplots()
     reached = [want.bound / want.ratio(case) if want.at_most else want.ratio(case) / want.bound for case, want in found]
     colours = [_REACHED if each >= 1 else _MISSED for each in reached]
-    axes.barh([f"{case.name}: {want.of}" for case, want in found], reached, color=colours)
+    axes.barh(range(len(found)), reached, color=colours)
+    axes.set_yticks(range(len(found)), [f"{case.name}: {want.of} / {want.against}" for case, want in found])
+    axes.set_ylim(-1, len(found))
     for place, each in enumerate(reached):
         axes.text(each, place, f" {each:.2f}", va="center", fontsize=8)
     axes.axvline(1, color="black", linewidth=1)
@@ -34,9 +37,10 @@ def plot_ratios(cases: Sequence[Case], path: Path) -> None:
 
 
 def plot_rows(cases: Sequence[Case], path: Path) -> None:
-    """Time against rows, of cases whose candidates are sizes of the library."""
+    """Time against rows, of cases whose candidates are sizes of the library; broken lines are what they are held to."""
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
+    colours = itertools.cycle(matplotlib.colormaps["tab10"].colors)
     for case in cases:
         lines: dict[str, list[tuple[int, float]]] = {}
         for name in case.figures:
@@ -44,11 +48,12 @@ def plot_rows(cases: Sequence[Case], path: Path) -> None:
                 lines.setdefault(sized["what"] or "", []).append(
                     (int(sized["rows"].replace(",", "")), case.median(name))
                 )
+        colour = next(colours) if lines else ""
         for what, points in lines.items():
             rows, medians = zip(*sorted(points), strict=True)
-            label = f"{case.name} ({what})" if what else case.name
-            axes.plot(rows, medians, "--" if what else "-", marker=".", label=label, alpha=0.4 if what else 1)
+            axes.plot(rows, medians, "--" if what else "-", marker=".", color=colour, label=None if what else case.name)
     if axes.lines:
         axes.set(xscale="log", yscale="log", xlabel="rows of the library", ylabel="milliseconds")
-        axes.legend(fontsize=7, ncols=2)
+        axes.set_title("unbroken: the server; broken: plain statements", fontsize=9)
+        axes.legend(fontsize=8)
         figure.savefig(path, metadata={"Date": None})

@@ -35,7 +35,8 @@ def machine() -> str:
     gigabytes = f", {int(memory[1]) / 1024 / 1024:.0f} GiB" if memory else ""
     return (
         f"{cores} cores ({model[1] if model else platform.machine()}){gigabytes}, {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}, {_version('nginx', '-v')}, {_version('wrk', '-v')}"
+        f"{platform.release().partition('-')[0]}, Python {platform.python_version()}, "
+        f"{_version('nginx', '-v')}, {_version('wrk', '-v')}"
     )
 
 
