@@ -1,10 +1,11 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
 import gc
+from typing import Any
 
 from library_server.config import Config, ConfigError
 from library_server.operations import watching
-from library_server.operations.serving import Worker, sized_workers
+from library_server.operations.serving import Worker, core_beside, sized_workers
 
 try:
     settings = Config.load()
@@ -47,8 +48,15 @@ if settings.app_env == "production":
 # Workers count together, in memory.
 if settings.enable_metrics:
     watching.share_metrics()
-    pre_fork, post_fork = watching.pre_fork, watching.post_fork
-    child_exit, on_exit = watching.child_exit, watching.on_exit
+    post_fork, child_exit, on_exit = watching.post_fork, watching.child_exit, watching.on_exit
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Gives the worker its core, and its number."""
+    if settings.cpu_affinity:
+        worker.core = core_beside(other.core for other in server.WORKERS.values())
+    if settings.enable_metrics:
+        watching.pre_fork(server, worker)
 
 
 def when_ready(_: object) -> None:

@@ -145,6 +145,10 @@ class Config(BaseModel):
         description="gunicorn worker processes; unset: two a core, as far as memory goes, 2 to 12.",
     )
     threads: int = Field(4, ge=1, le=64, description="Requests that a worker answers at once.")
+    cpu_affinity: bool = Field(
+        True,
+        description="`true`: a worker stays on one core (`docs/performance.md`); `false`: the kernel moves it about.",
+    )
     max_requests: int = Field(10_000, ge=0, description="Requests after which a worker is replaced; 0: never.")
     max_requests_jitter: int = Field(
         1_000, ge=0, description="Random extra requests, so that workers are not replaced all at once."

@@ -1,9 +1,11 @@
-"""gunicorn's workers: how many there are, how one stops without dropping a request and refuses what is none."""
+"""gunicorn's workers: how many there are and where, what one takes, how it stops without dropping a request."""
 
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gunicorn import util
@@ -34,11 +36,34 @@ util.write_error = refuse
 
 
 class Worker(ThreadWorker):
-    """gthread, which when told to stop first answers who is already in the queue of its socket, then closes it.
+    """gthread on one core, which takes no more connections than it can serve, and stops without dropping a request.
 
-    gunicorn keeps the socket open, without answering, until the last running request has ended: whoever connects
-    meanwhile waits, and is reset in the end. A proxy that is refused goes to another server at once, even with a POST.
+    Python runs one thread of a process at a time, and handing on from core to core costs as much as the request.
+
+    When told to stop it first answers who is already in the queue of its socket, then closes it. gunicorn keeps the
+    socket open, without answering, until the last running request has ended: whoever connects meanwhile waits, and is
+    reset in the end. A proxy that is refused goes to another server at once, even with a POST.
     """
+
+    core: int | None = None  # where to stay; set before the fork
+
+    def init_process(self) -> None:
+        if self.core is not None:
+            with suppress(OSError):  # a core that is no more, a sandbox that forbids it
+                os.sched_setaffinity(0, {self.core})
+        super().init_process()
+
+    @property
+    def worker_connections(self) -> int:
+        """Those that wait for their next request, and one for each thread.
+
+        gunicorn takes many more: they wait for a thread here, while another worker has nothing to do.
+        """
+        return min(self._most_connections, len(self.keepalived_conns) + len(self.pending_conns) + self.cfg.threads)
+
+    @worker_connections.setter
+    def worker_connections(self, most: int) -> None:
+        self._most_connections = most
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
@@ -50,7 +75,7 @@ class Worker(ThreadWorker):
     def _answer_who_waits(self, listener: object) -> None:
         listener.setblocking(False)  # type: ignore[attr-defined]
         before = None
-        while before != self.nr_conns < self.worker_connections:
+        while before != self.nr_conns < self._most_connections:
             before = self.nr_conns
             self.accept(listener)
 
@@ -58,6 +83,17 @@ class Worker(ThreadWorker):
 def sized_workers() -> int:
     """Two workers a core, as far as the memory goes, because requests wait for servers and disks."""
     return max(FEWEST, min(2 * usable_cores(), usable_bytes() // WORKER_BYTES, MOST))
+
+
+def core_beside(taken: Iterable[int | None]) -> int | None:
+    """The core for one more worker, the least of those that are `taken`; None: the kernel moves it about.
+
+    So it does where we get less time than the cores have, of which others then use the rest.
+    """
+    if not hasattr(os, "sched_getaffinity") or usable_cores() < len(os.sched_getaffinity(0)):
+        return None
+    workers = Counter(taken)
+    return min(sorted(os.sched_getaffinity(0)), key=lambda core: workers[core])
 
 
 def usable_cores(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
