@@ -52,6 +52,7 @@ CASES: list[Comparison] = [
         "one item, cached",
         {
             "bare": Target("bare"),
+            "bare, our workers": Target("bare, our workers"),
             "plain, parent": Target("plain", ITEM),
             "plain, child": Target("plain", ITEM, "child"),
             "ours, parent": Target("ours", ITEM),
@@ -138,6 +139,7 @@ def start(stack: contextlib.ExitStack, folder: Path, rows: int) -> tuple[dict[st
     ]
     ports = {
         "bare": stack.enter_context(gunicorn(shared, [*references, "bench.references.bare:app"])),
+        "bare, our workers": stack.enter_context(gunicorn(shared | folders, ["bench.references.bare:app"])),
         "plain": stack.enter_context(gunicorn(shared | folders, [*references, "bench.references.plain:app"])),
         "ours": stack.enter_context(gunicorn(shared | folders, [])),
         "uncached": stack.enter_context(gunicorn(shared | folders | {"CACHE_TTL": "0"}, [])),
