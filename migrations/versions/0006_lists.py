@@ -128,7 +128,8 @@ FUNCTIONS = {
           PERFORM library_cut();
         END $$""",
     # Counts anew, whatever was there, in one walk: by kind, in blocks of ids so wide that few hold more items of a
-    # priority than a stretch; from them by shelf; and runs of blocks are stretches. For a transaction like the fold's.
+    # priority than a stretch; from them by shelf; and runs of blocks are stretches. Of three times the root of what is
+    # on a shelf: to walk to a stretch and to read in it then cost alike. For a transaction like the fold's.
     "library_recount()": f"""
         CREATE FUNCTION library_recount() RETURNS void LANGUAGE plpgsql SET work_mem = '64MB' AS $$
         DECLARE
@@ -149,7 +150,8 @@ FUNCTIONS = {
             SELECT shelf, active, priority, block, sum(count) AS count
             FROM blocks JOIN kinds USING (kind) GROUP BY 1, 2, 3, 4),
           numbered AS (
-            SELECT *, div(sum(count) OVER (PARTITION BY shelf, active, priority ORDER BY block) - count, {STRETCH})
+            SELECT *, div(sum(count) OVER (PARTITION BY shelf, active, priority ORDER BY block) - count,
+                          least({STRETCH}, 3 * sqrt(sum(count) OVER (PARTITION BY shelf)))::integer)
                       AS part FROM shelved)
           INSERT INTO library_stretch
           SELECT shelf, active, priority, CASE part WHEN 0 THEN {LEAST} ELSE min(block) << width END, sum(count)
