@@ -1,21 +1,24 @@
-"""The fast lane of signed links, where nginx sends the file: a short way in front of Flask to say so.
+"""The fast lane of content files that nginx sends: a short way in front of Flask to say so.
 
-It gives what the normal way would give, by the same functions, or nothing: whatever is not a good link to the whole of
-a file that is there and known not to be retired goes the normal way, uncounted so far. tests/test_file_lane.py holds it
-to the normal way.
+It gives what the normal way would give, by the same functions, or nothing: whatever is not a good link, or a token that
+this process has let in within the last minute, and the whole of a file that is there and known not to be retired, goes
+the normal way, uncounted so far. tests/test_file_lane.py holds it to the normal way.
 """
 
 import functools
 import re
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from flask import Flask
 from limits import parse_many
 
 from library_server import storage
+from library_server.accounts import services
+from library_server.actor import Actor
 from library_server.files.queries import retired_key
-from library_server.lane import FRESH, Environ, Start
+from library_server.lane import FRESH, UNREVOKED, Environ, Start, revocations
 from library_server.lib import filenames, signing
 from library_server.lib.media_types import CONTENT_TYPES
 from library_server.lib.paths import is_safe
@@ -35,14 +38,23 @@ _LINK = re.compile(r"expires=([0-9]{1,12})&signature=([0-9a-f]{64})")
 _UNUSUAL = tuple(
     f"HTTP_{name}"
     for name in (
-        *("AUTHORIZATION", "RANGE", "IF_RANGE", "IF_MATCH", "IF_NONE_MATCH"),
+        *("RANGE", "IF_RANGE", "IF_MATCH", "IF_NONE_MATCH"),
         *("IF_MODIFIED_SINCE", "IF_UNMODIFIED_SINCE"),
     )
 )
 # Only where it is known that the file is not retired.
-_LOOK = Script(
-    limits.HIT + "if string.sub(redis.call('GET', KEYS[2]) or '', -6) ~= '\\nfalse' then return false end" + FRESH
-)
+_SHOWN = "if string.sub(redis.call('GET', KEYS[2]) or '', -6) ~= '\\nfalse' then return false end"
+_LOOK, _LOOK_SIGNED_IN = Script(limits.HIT + _SHOWN + FRESH), Script(limits.HIT + UNREVOKED + _SHOWN + FRESH)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A file by its path, and by whom: as limits name them and as the log does; with a token, what would revoke it."""
+
+    path: str
+    caller: str
+    kind: str
+    revocations: tuple[list[str], list[str]] | None
 
 
 @functools.lru_cache(1024)
@@ -55,7 +67,7 @@ class FileLane:
     """WSGI middleware for an application of `create_app` with USE_X_ACCEL_REDIRECT."""
 
     def __init__(self, app: Flask) -> None:
-        self._normally = app.wsgi_app
+        self._app, self._normally = app, app.wsgi_app
         self._config = app.extensions["library_config"]
         self._gate = app.extensions["library_redis"]
         self._metrics = app.extensions["library_metrics"]
@@ -66,17 +78,16 @@ class FileLane:
 
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         """The answer of the lane, else of the application."""
-        path = self._linked(environ)
-        if path is not None:
-            if self._begun and self._answer(environ, path, start_response):
-                return [b""]
-            self._begun = True  # the normal way, gone once, begins this process's housekeeping
+        asked = self._asked(environ) if self._begun else None
+        if asked is not None and self._answer(environ, asked, start_response):
+            return [b""]
+        # the normal way to a route of ours, gone once, begins this process's housekeeping
+        self._begun = self._begun or environ["PATH_INFO"].startswith(PREFIX)
         return self._normally(environ, start_response)
 
-    def _linked(self, environ: Environ) -> str | None:
-        """The path of the file that a good link asks for, without any condition."""
-        link = _LINK.fullmatch(environ.get("QUERY_STRING", ""))
-        if link is None or environ["REQUEST_METHOD"] != "GET" or any(name in environ for name in _UNUSUAL):
+    def _asked(self, environ: Environ) -> Asked | None:
+        """The file that a good link or token asks for, without any condition."""
+        if environ["REQUEST_METHOD"] != "GET" or any(name in environ for name in _UNUSUAL):
             return None
         try:
             address = environ["PATH_INFO"].encode("latin-1").decode()
@@ -85,48 +96,68 @@ class FileLane:
         path = address.removeprefix(PREFIX)
         if path == address or filenames.extension(path) not in CONTENT_TYPES or not is_safe(path):
             return None
-        expires, signature = link.groups()
-        good = signing.verify(self._key, signature, "all", expires, path) and int(expires) > time.time()
-        return path if good else None
+        query, header = environ.get("QUERY_STRING", ""), environ.get("HTTP_AUTHORIZATION")
+        return self._with_link(environ, path, query) if header is None else self._with_token(path, query, header)
 
-    def _answer(self, environ: Environ, path: str, start_response: Start) -> bool:
+    def _with_link(self, environ: Environ, path: str, query: str) -> Asked | None:
+        link = _LINK.fullmatch(query)
+        if link is None:
+            return None
+        expires, signature = link.groups()
+        if not signing.verify(self._key, signature, "all", expires, path) or int(expires) <= time.time():
+            return None
+        return Asked(path, f"ip-{address_of(environ, self._config.trusted_proxies)}", "anonymous", None)
+
+    def _with_token(self, path: str, query: str, header: str) -> Asked | None:
+        recalled = None if query else services.recall(self._app, header)
+        if recalled is None:
+            return None
+        token, claims = recalled
+        return Asked(path, Actor(claims.user, claims.kind).user_id, claims.kind, revocations(token, claims.jti))
+
+    def _answer(self, environ: Environ, asked: Asked, start_response: Start) -> bool:
         """Whether it was given; if not, the normal way is to be gone."""
         started, config = time.perf_counter(), self._config
         try:
-            stat = self._content.stat(path)
+            stat = self._content.stat(asked.path)
         except (FileMissing, OSError):
             return False
-        left = self._look(environ, path)
+        left = self._look(environ, asked)
         if left is None:
             return False
         headers = [
-            *_headers(path, stat),
+            *_headers(asked.path, stat),
             *limit_headers(self._limits[0].amount, *left),
             *headers_of(config.cors_origins, environ.get("HTTP_ORIGIN")),
             (watch.HEADER, request_id := watch.request_id(environ.get("HTTP_X_REQUEST_ID", ""))),
         ]
         start_response("200 OK", headers)
-        self._tell(stat, started, request_id)
+        self._tell(asked.kind, stat, started, request_id)
         return True
 
-    def _look(self, environ: Environ, path: str) -> tuple[int, int] | None:
-        """What is left of the limit, which has counted this request; None where the file may be retired."""
+    def _look(self, environ: Environ, asked: Asked) -> tuple[int, int] | None:
+        """What is left of the limit, which has counted this request; None where it may be that the file is not to be
+        had."""
         gate, limit = self._gate, self._limits[0]
         if len(self._limits) > 1 or not self._config.cache_ttl or gate.away or gate.forgets or gate.unsure:
             return None
         batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
-        caller = f"ip-{address_of(environ, self._config.trusted_proxies)}"
-        keys = [GENERATION, retired_key(path), limits.named(limit.key_for(caller, SCOPE))]
         seconds = limit.get_expiry()
+        keys = [GENERATION, retired_key(asked.path), limits.named(limit.key_for(asked.caller, SCOPE))]
+        given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds]
         try:
-            told = _LOOK.call(batch, keys, [self._fingerprint, int(time.time()), limit.amount, seconds])
+            if asked.revocations is None:
+                told = _LOOK.call(batch, keys, given)
+            else:
+                revoked, jtis = asked.revocations
+                told = _LOOK_SIGNED_IN.call(batch, keys + revoked, [*given, *jtis])
         except RedisAway:
             return None
         if not told or not caching.read_entry(told[0]):
             return None
         return limits.left_of(limit.amount, seconds, *told[1:])
 
-    def _tell(self, stat: Stat, started: float, request_id: str) -> None:
+    def _tell(self, user: str, stat: Stat, started: float, request_id: str) -> None:
         milliseconds = round((time.perf_counter() - started) * 1000, 3)
         counted = self._metrics if self._config.enable_metrics else None
-        watch.tell(RULE, "GET", 200, milliseconds, stat.size, "anonymous", request_id, "x_accel", counted)
+        watch.tell(RULE, "GET", 200, milliseconds, stat.size, user, request_id, "x_accel", counted)

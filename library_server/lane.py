@@ -15,8 +15,7 @@ from typing import Any
 from flask import Flask, Request
 from limits import RateLimitItem, parse_many
 
-from library_server.accounts import services, tokens
-from library_server.accounts.errors import NotSignedIn
+from library_server.accounts import services
 from library_server.actor import Actor
 from library_server.shared import limits
 from library_server.shared.gate import GENERATION, RedisAway
@@ -43,15 +42,12 @@ local counted = hit(KEYS[3], tonumber(ARGV[3]), tonumber(ARGV[4]), 1)
 if counted[1] == 0 then return false end
 return {entry, counted[2], counted[3], counted[4]}
 """
-# The same, and KEYS: the revoked token, revoked jtis. ARGV: perhaps a jti.
-_LOOK = Script(
-    limits.HIT
-    + """
+# To stand before it. KEYS, after its own: the revoked token, revoked jtis. ARGV, after its own: perhaps a jti.
+UNREVOKED = """
 if redis.call('EXISTS', KEYS[4]) == 1 then return false end
 if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return false end
 """
-    + FRESH
-)
+_LOOK = Script(limits.HIT + UNREVOKED + FRESH)
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -110,13 +106,10 @@ class FastLane:
             or gate.unsure
         ):
             return None
-        try:
-            token = tokens.from_header(environ.get("HTTP_AUTHORIZATION"))
-            claims = tokens.recall(token, self._config.secret_key)
-        except NotSignedIn:
+        recalled = services.recall(self._app, environ.get("HTTP_AUTHORIZATION"))
+        if recalled is None:
             return None
-        if claims is None or not services.was_admitted(self._app, claims):
-            return None
+        token, claims = recalled
         wanted = self._wanted(environ["PATH_INFO"], query, reads_elsewhere(self._app, claims.kind))
         if wanted is None:
             return None
@@ -143,11 +136,9 @@ class FastLane:
         limit = wanted.route.limit
         seconds = limit.get_expiry()
         counter = limits.named(limit.key_for(caller.user_id, wanted.route.scope))
-        revoked = f"{services.REVOKED_TOKEN}{token}"
-        keys = [GENERATION, wanted.key, counter, revoked, services.REVOKED_JTIS]
-        given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds]
-        if jti is not None:
-            given.append(jti)
+        revoked, jtis = revocations(token, jti)
+        keys = [GENERATION, wanted.key, counter, *revoked]
+        given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds, *jtis]
         try:
             told = _LOOK.call(batch, keys, given)
         except RedisAway:
@@ -175,6 +166,11 @@ class FastLane:
                 key = route.key_of(caching.Asked(route.endpoint, arguments, asked, elsewhere))
                 return None if key is None else Wanted(route, arguments, key)
         return None
+
+
+def revocations(token: str, jti: str | None) -> tuple[list[str], list[str]]:
+    """What UNREVOKED wants: KEYS and ARGV."""
+    return [f"{services.REVOKED_TOKEN}{token}", services.REVOKED_JTIS], [] if jti is None else [jti]
 
 
 def _routes(app: Flask) -> Iterable[Route]:

@@ -1,6 +1,7 @@
-"""The fast lane of signed links gives what the normal way gives, or nothing."""
+"""The fast lane of content files gives what the normal way gives, or nothing."""
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from library_server.file_lane import FileLane
 from library_server.lib import signing
 from library_server.web import links
 from library_server.web.caching import look_for_changes
+from tests.conftest import bearer
 from tests.test_lane import ORIGIN, ORIGINS, ask, counted, reset, without_reset
 
 pytestmark = pytest.mark.parametrize("shape", ["guide"])
@@ -63,13 +65,15 @@ def signed(app: Flask, path: str, expires: int | None = None, audience: str = "a
     return f"/content/{quote(path)}?expires={expires}&signature={signature}"
 
 
-def warmed(app: Flask, path: str = FILM) -> str:
-    """A link that the lane answers from now on: it has begun, and it is known that the file is not retired."""
-    link = signed(app, path)
-    assert ask(app, link, {}).status_code == 200
-    return link
+def warmed(app: Flask, path: str = FILM, token: dict[str, str] | None = None) -> str:
+    """What the lane answers from now on: it has begun, and it is known that the file is not retired. A link, or for the
+    `token`, which has been let in, the address."""
+    target = f"/content/{quote(path)}" if token else signed(app, path)
+    assert ask(app, target, token or {}).status_code == 200
+    return target
 
 
+@pytest.mark.parametrize("signed_in", [False, True])
 @pytest.mark.parametrize(
     ("path", "origins", "origin", "address"),
     [
@@ -79,12 +83,12 @@ def warmed(app: Flask, path: str = FILM) -> str:
     ],
 )
 def test_a_hit_is_told_alike(
-    path: str, origins: str, origin: str | None, address: str, start: Any, quickly: Any, redis: Any,
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+    path: str, origins: str, origin: str | None, address: str, signed_in: bool, start: Any, quickly: Any, redis: Any,
+    as_child: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    app = start(CORS_ORIGINS=origins)
-    link = warmed(app, path)
-    asked = {"X-Request-ID": "one", "X-Real-IP": address} | ({"Origin": origin} if origin else {})
+    app, token = start(CORS_ORIGINS=origins), as_child if signed_in else {}
+    link = warmed(app, path, token)
+    asked = {"X-Request-ID": "one", "X-Real-IP": address} | ({"Origin": origin} if origin else {}) | token
     caplog.set_level(logging.INFO, "library_server.requests")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
@@ -121,7 +125,11 @@ def different(app: Flask, link: str, as_child: dict[str, str]) -> dict[str, tupl
     return {
         **headers,
         **dates,
-        "a token": (link, as_child, "GET"),
+        "a token and a link": (link, as_child, "GET"),
+        "a token and a query": (f"{address}?x=1", as_child, "GET"),
+        "a token and a range": (address, as_child | {"Range": "bytes=0-1"}, "GET"),
+        "a token not seen before": (address, bearer(user_id=1, user_type="child", jti=secrets.token_hex(8)), "GET"),
+        "no token": (address, {"Authorization": "Bearer"}, "GET"),
         "HEAD": (link, {}, "HEAD"),
         "a slash": (link.replace("?", "/?"), {}, "GET"),
         "no link": (address, {}, "GET"),
@@ -154,19 +162,48 @@ def test_what_is_not_a_good_link_to_a_whole_file_goes_the_normal_way(
     assert (ask(app, link, {}).status_code, quickly[-1]) == (200, True)
 
 
+def test_a_revoked_token_is_refused_at_once(start: Any, quickly: list[bool], child: int, redis: Any) -> None:
+    app = start()
+    for claims, revoke in (
+        ({}, lambda token: redis.set(f"blacklisted_token:{token}", "1")),
+        ({"jti": "a"}, lambda token: redis.sadd("jwt_blacklist", "a")),
+    ):
+        token = bearer(user_id=child, user_type="child", **claims)
+        address = warmed(app, FILM, token)
+        assert (ask(app, address, token).status_code, quickly[-1]) == (200, True)
+        revoke(token["Authorization"].split()[1])
+        assert ask(app, address, token).get_json() == {"message": "Token has been revoked"}
+        assert not quickly[-1]
+
+
+def test_a_token_ends_in_the_lane_too(
+    start: Any, quickly: list[bool], child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, now = start(), time.time()
+    token = bearer(user_id=child, user_type="child", exp=int(now) + 30)
+    address = warmed(app, FILM, token)
+    assert (ask(app, address, token).status_code, quickly[-1]) == (200, True)
+    monkeypatch.setattr(time, "time", lambda: now + 31)
+    assert ask(app, address, token).get_json() == {"message": "Token has expired"}
+
+
 def test_a_retirement_ends_it_at_once_and_by_others_when_it_is_noticed(
-    start: Any, quickly: list[bool], as_parent: Any, sql: Any, make_item: Any
+    start: Any, quickly: list[bool], as_parent: Any, as_child: Any, sql: Any, make_item: Any
 ) -> None:
     app, item = start(), make_item(file_path=FILM)
-    link = warmed(app)
+    link, address = warmed(app), warmed(app, token=as_child)
     patch = app.test_client().patch
     for active, status in ((False, 404), (True, 200)):
+        quickly.clear()
         assert patch(f"/content/{item}", json={"active": active}, headers=as_parent).status_code == 200
-        assert ask(app, link, {}).status_code == status
+        assert ask(app, link, {}).status_code == ask(app, address, as_child).status_code == status
+        assert quickly == [False, active]
+    quickly.clear()
     sql("UPDATE content_library SET active = false")
     with app.app_context():
         look_for_changes()
     assert [ask(app, link, {}).status_code for _ in range(2)] == [404, 404]
+    assert [ask(app, address, as_child).status_code for _ in range(2)] == [404, 404]
     assert True not in quickly
 
 
@@ -175,6 +212,13 @@ def test_it_counts_against_the_limit_once(start: Any, quickly: list[bool]) -> No
     link = warmed(app)
     assert [ask(app, link, {}).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert quickly == [True, True, True, False]
+
+
+def test_a_token_counts_for_its_user_once(start: Any, quickly: list[bool], as_child: Any) -> None:
+    app = start(RATE_LIMIT_FILES="4 per minute")
+    address = warmed(app, token=as_child)
+    assert [ask(app, address, as_child).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert quickly[-4:] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("settings", [{"CACHE_TTL": 0}, {"RATE_LIMIT_FILES": "9 per second; 99 per minute"}])

@@ -99,10 +99,18 @@ def _told(reply: Reply) -> Any:
         return None
 
 
-def was_admitted(app: Flask, claims: Claims) -> bool:
-    """Whether this process has let them in, and their user was there a minute ago at most. Revocation is not asked."""
+def recall(app: Flask, header: str | None) -> tuple[str, Claims] | None:
+    """The token of this ``Authorization`` header, where this process has let it in, and its user was there a minute
+    ago at most; its signature and times are good. Revocation is not asked."""
+    try:
+        token = tokens.from_header(header)
+        claims = tokens.recall(token, app.extensions["library_config"].secret_key)
+    except errors.NotSignedIn:
+        return None
     seen: float | None = app.extensions.get(_ADMITTED, {}).get(claims)
-    return seen is not None and 0 <= time.time() - seen <= FRESH_SECONDS
+    if claims is None or seen is None or not 0 <= time.time() - seen <= FRESH_SECONDS:
+        return None
+    return token, claims
 
 
 def _note_admission(claims: Claims, seen: float) -> None:
