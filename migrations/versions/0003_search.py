@@ -88,12 +88,6 @@ FUNCTIONS = {
               || setweight(to_tsvector('pg_catalog.english', metadata), 'D')
               || array_to_tsvector('='::text || string_to_array(nullif(words, '='), ' '));
         END $$""",
-    "library_all_words(text, text, text, text)": r"""
-        CREATE FUNCTION library_all_words(title text, objectives text, description text, metadata text)
-        RETURNS tsvector LANGUAGE plpgsql IMMUTABLE AS $$
-        BEGIN
-          RETURN to_tsvector('pg_catalog.simple', concat_ws(' ', title, objectives, description, metadata));
-        END $$""",
 }
 
 # In two steps, because PostgreSQL makes a function in SQL part of a statement only if what it is given is plain.
@@ -136,15 +130,21 @@ def _write(texts: str) -> str:
         FROM {texts} ON CONFLICT (id) DO UPDATE SET {updates}"""
 
 
-def _write_and_note_words(items: str, where: str = "true") -> str:
-    """Both, of texts that are made once."""
+def _note_words(texts: str) -> str:
+    """The words that are new. Parsed is what stands between spaces, once each: most of it occurs again and again."""
     return f"""
-        WITH texts AS MATERIALIZED ({_texts(items, where)}), written AS ({_write("texts")})
         INSERT INTO library_word (word)
         SELECT word FROM (
-          SELECT DISTINCT unnest(tsvector_to_array(library_all_words(title, objectives, description, metadata))) AS word
-          FROM texts) words
+          SELECT DISTINCT unnest(tsvector_to_array(to_tsvector('pg_catalog.simple', piece))) AS word FROM (
+            SELECT DISTINCT unnest(string_to_array(concat_ws(' ', title, objectives, description, metadata), ' ')) AS piece
+            FROM {texts}) pieces) words
         WHERE word ~ '^[^0-9]{{3,24}}$' AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = words.word)"""
+
+
+def _write_and_note_words(items: str, where: str = "true") -> str:
+    """Both, of texts that are made once."""
+    texts = _texts(items, where)
+    return f"WITH texts AS MATERIALIZED ({texts}), written AS ({_write('texts')}) {_note_words('texts')}"
 
 
 # No unique key and no waiting for each other: two who add a new one at once leave it there twice.
@@ -200,11 +200,7 @@ def upgrade() -> None:
     oldest = _scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
     _run(_note_kinds("content_library"))
     _run(_write(f"({_texts('content_library')}) texts"))
-    _run(
-        f"INSERT INTO library_word (word) SELECT word FROM ts_stat($words$"
-        f"SELECT library_all_words(texts.title, objectives, texts.description, metadata) "
-        f"FROM content_library n CROSS JOIN LATERAL ({_TEXTS}) texts$words$) WHERE word ~ '^[^0-9]{{3,24}}$'"
-    )
+    _run(_note_words(f"(SELECT texts.* FROM content_library n CROSS JOIN LATERAL ({_TEXTS}) texts) found"))
     _make_indexes()
     for event, (tables, statements) in _TRIGGERS.items():
         _make_trigger(event, tables, statements)

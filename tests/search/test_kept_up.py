@@ -233,3 +233,12 @@ def test_where_the_extensions_cannot_be_made_the_migration_goes_on_without(creat
             url, "RESET ROLE; REASSIGN OWNED BY library_test_owner TO CURRENT_USER; DROP OWNED BY library_test_owner"
         )
         run_sql(url, "DROP ROLE library_test_owner")
+
+
+@on_backend
+def test_words_are_what_search_reads_whatever_stands_between_them(sql):
+    title = '{"title": "Comet\\tNebula\\nquasar☂Moon★star, été-Éclair 3stars l\'eau 東京"}'
+    sql(INSERT, ("[]", title))
+    words = {row["word"] for row in sql("SELECT word FROM library_word")}
+    assert {"comet", "nebula", "quasar", "moon", "star", "ete", "eclair", "leau"} <= words
+    assert not [word for word in words if not word.isalpha()]
