@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -86,14 +87,15 @@ def sized_workers() -> int:
 
 
 def core_beside(taken: Iterable[int | None]) -> int | None:
-    """The core for one more worker, the least of those that are `taken`; None: the kernel moves it about.
+    """The core for one more worker, any of those that are `taken` least; None: the kernel moves it about.
 
     So it does where we get less time than the cores have, of which others then use the rest.
     """
     if not hasattr(os, "sched_getaffinity") or usable_cores() < len(os.sched_getaffinity(0)):
         return None
     workers = Counter(taken)
-    return min(sorted(os.sched_getaffinity(0)), key=lambda core: workers[core])
+    cores = random.sample(list(os.sched_getaffinity(0)), k=usable_cores())  # other servers here choose, too
+    return min(cores, key=lambda core: workers[core])
 
 
 def usable_cores(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
