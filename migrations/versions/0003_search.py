@@ -136,8 +136,9 @@ def _note_words(texts: str) -> str:
         INSERT INTO library_word (word)
         SELECT word FROM (
           SELECT DISTINCT unnest(tsvector_to_array(to_tsvector('pg_catalog.simple', piece))) AS word FROM (
-            SELECT DISTINCT unnest(string_to_array(concat_ws(' ', title, objectives, description, metadata), ' ')) AS piece
-            FROM {texts}) pieces) words
+            SELECT DISTINCT unnest(string_to_array(said, ' ')) AS piece
+            FROM (SELECT concat_ws(' ', title, objectives, description, metadata) AS said FROM {texts}) told
+          ) pieces) words
         WHERE word ~ '^[^0-9]{{3,24}}$' AND NOT EXISTS (SELECT FROM library_word known WHERE known.word = words.word)"""
 
 
