@@ -193,9 +193,10 @@ def measure(
     rates: dict[str, list[float]] = {name: [] for name in targets}
     slowest: dict[str, list[float]] = {name: [] for name in targets}
     for number in range(given.rounds + 1):
-        for name, target in targets.items():
+        first = number % len(targets)  # another each round: what one leaves behind is not always the same one's to bear
+        for name in [*targets][first:] + [*targets][:first]:
             settle(database)
-            rate, slow = ask(servers[target.server], target, given.seconds if number else 1)
+            rate, slow = ask(servers[targets[name].server], targets[name], given.seconds if number else 1)
             if number:
                 rates[name].append(rate)
                 slowest[name].append(slow)
