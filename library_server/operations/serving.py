@@ -48,11 +48,12 @@ class Worker(ThreadWorker):
 
     core: int | None = None  # where to stay; set before the fork
 
-    def init_process(self) -> None:
+    def run(self) -> None:
+        """Serves until told to stop."""
         if self.core is not None:
             with suppress(OSError):  # a core that is no more, a sandbox that forbids it
                 os.sched_setaffinity(0, {self.core})
-        super().init_process()
+        super().run()
 
     @property
     def worker_connections(self) -> int:

@@ -81,7 +81,8 @@ def running(folders: Folders, database_url: str, redis_url: str, **settings: obj
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     told = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SECRET_KEY": SECRET, "HOST": "127.0.0.1"}
-    told |= {"PORT": port, "WORKERS": 2} | folders.settings | settings
+    # gunicorn's worker that is told to stop while it starts does not hear it, and is killed after this time
+    told |= {"PORT": port, "WORKERS": 2, "GRACEFUL_TIMEOUT": 10} | folders.settings | settings
     environment = os.environ | {name: str(value) for name, value in told.items()}
     with tempfile.NamedTemporaryFile() as log:
         child = subprocess.Popen(
