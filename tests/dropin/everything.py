@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -34,19 +34,23 @@ def routes() -> list[tuple[str, str]]:
 
 def run_everything(site: Site, rounds: int) -> list[tuple[str, str, int]]:
     """Every route, asked `rounds` times by each of three clients: method, rule and status of every answer."""
+    wanted = routes()  # once: Python 3.11.2 fails when several threads make the rules of an application at a time
     with ThreadPoolExecutor(CLIENTS) as pool:
-        runs = [pool.submit(lambda: [line for _ in range(rounds) for line in _one_round(site)]) for _ in range(CLIENTS)]
+        runs = [
+            pool.submit(lambda: [line for _ in range(rounds) for line in _one_round(site, wanted)])
+            for _ in range(CLIENTS)
+        ]
         return [line for one in runs for line in one.result()]
 
 
-def _one_round(site: Site) -> Iterator[tuple[str, str, int]]:
+def _one_round(site: Site, wanted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, int]]:
     parent, child = site.login("parent"), site.login("child", "guide")
     made = {"": site.ask("/content", parent, "POST", json=ITEM).json()["content_id"]}
     for name, row in ROWS.items():
         made[name] = site.ask(f"/content/curriculum/{name}", parent, "POST", json=row).json()["id"]
     upload = {"data": upload_form(json.dumps(made).encode(), "made.json", ITEM), "headers": parent | HEADERS}
     made["download"] = requests.post(f"{site.nginx.url}/api/content/upload", timeout=20, **upload).json()["content_id"]
-    for method, rule in routes():
+    for method, rule in wanted:
         if site.mounted and not rule.startswith(("/content", "/assets", "/api/content")):
             continue
         server = site.nginx if rule.startswith(("/content", "/assets", "/api/content")) else site.library
