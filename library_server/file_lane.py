@@ -136,8 +136,7 @@ class FileLane:
         return True
 
     def _look(self, environ: Environ, asked: Asked) -> tuple[int, int] | None:
-        """What is left of the limit, which has counted this request; None where it may be that the file is not to be
-        had."""
+        """What is left of the limit, which has counted this request; None where the file may not be for who asks."""
         gate, limit = self._gate, self._limits[0]
         if len(self._limits) > 1 or not self._config.cache_ttl or gate.away or gate.forgets or gate.unsure:
             return None

@@ -100,8 +100,10 @@ def _told(reply: Reply) -> Any:
 
 
 def recall(app: Flask, header: str | None) -> tuple[str, Claims] | None:
-    """The token of this ``Authorization`` header, where this process has let it in, and its user was there a minute
-    ago at most; its signature and times are good. Revocation is not asked."""
+    """The token of this ``Authorization`` header, if this process has let it in and it has not ended since.
+
+    Its user was there a minute ago at most. Revocation is not asked.
+    """
     try:
         token = tokens.from_header(header)
         claims = tokens.recall(token, app.extensions["library_config"].secret_key)
