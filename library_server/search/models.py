@@ -13,7 +13,7 @@ class SearchEntry(Base):
     """One item, by its `id`.
 
     `kind` is the number that ``library_kind`` has for its four filters; `standing` is its place by priority and
-    popularity, the smaller the better. `title` is folded (`words.fold`).
+    popularity, the smaller the better. `title` is folded (`words.fold`); each of its words has a space before it.
     """
 
     __tablename__ = "library_search"

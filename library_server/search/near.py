@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 from sqlalchemy import text
 
 from library_server.extensions import db
+from library_server.search.asking import SETTINGS
+from library_server.search.words import Wanted
 
 NEAR_WORDS = 6  # at most, for each word
 LEAST_CLOSENESS = 0.42
@@ -14,7 +18,10 @@ BEGUN = 0.05  # by how much a word that only begins so is farther away
 LONGEST = 24  # letters; longer words are not in ``library_word``
 
 # An extension may be installed where we do not look, so the functions are asked for.
-ABILITIES = "to_regproc('similarity') IS NOT NULL, to_regproc('dmetaphone') IS NOT NULL"
+_ABILITIES = text("SELECT to_regproc('similarity') IS NOT NULL, to_regproc('dmetaphone') IS NOT NULL")
+_THRESHOLDS = """
+    SELECT set_config('pg_trgm.similarity_threshold', '0.25', true),
+           set_config('pg_trgm.word_similarity_threshold', '0.4', true);"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class NearWord:
 
 def abilities() -> Abilities:
     """What this database has. One statement."""
-    return Abilities(*db.session.execute(text(f"SELECT {ABILITIES}")).one())
+    return Abilities(*db.session.execute(_ABILITIES).one())
 
 
 def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = False) -> list[list[NearWord]]:
@@ -53,9 +60,27 @@ def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = Fa
         "most": NEAR_WORDS,
     }
     found: list[list[NearWord]] = [[] for _ in words]
-    for place, word, lexeme in db.session.execute(text(_statement(abilities)), given):
+    statement = text(SETTINGS + _THRESHOLDS + _statement(abilities))
+    for place, word, lexeme in db.session.execute(statement, given):
         found[place - 1].append(NearWord(word, lexeme))
     return found
+
+
+def near_query(wanted: Wanted, found: Sequence[Sequence[NearWord]]) -> dict[str, Any]:
+    """The parameters of a search for each word or one near it; empty where a word has none."""
+    groups = [group for group in found if group]
+    if not groups or (len(groups) < len(found) and not wanted.either):
+        return {}
+    lexemes = (" | ".join(_quoted(word.lexeme) for word in group) for group in groups)
+    return {
+        "near": (" | " if wanted.either else " & ").join(f"({group})" for group in lexemes),
+        "unwanted": wanted.unwanted,
+        "words": [f" {word.word}" for nearest in zip_longest(*groups) for word in nearest if word],
+    }
+
+
+def _quoted(lexeme: str) -> str:
+    return "'" + lexeme.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _statement(abilities: Abilities) -> str:

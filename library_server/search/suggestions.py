@@ -21,7 +21,7 @@ CONSIDERED = 1_000
 _BEGINS = (
     'title COLLATE "C" >= :typed AND title COLLATE "C" < :typed || U&\'\\+10FFFF\' {shown} ORDER BY title COLLATE "C"'
 )
-_HAS = "document @@ CAST(:query AS tsquery) AND strpos(' ' || title, :last) > 0 {shown}"
+_HAS = "document @@ CAST(:query AS tsquery) AND strpos(title, :last) > 0 {shown}"
 _NEARLY = "document @@ CAST(:query AS tsquery) {shown}"
 _BEST = """
     SELECT content_library.* FROM (
@@ -37,7 +37,7 @@ def suggest(actor: Actor, q: str) -> list[ContentItem]:
     if not words:
         return []
     with bounded():
-        found = _best(actor, _BEGINS, typed=" ".join(words))
+        found = _best(actor, _BEGINS, typed=f" {' '.join(words)}")
         if len(found) < MOST:
             *whole, last = words
             query = title_query(words if is_unfinished(last) or not whole else whole, last)
