@@ -125,18 +125,21 @@ def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copie
 
 
 def _batches(table: Table, rows: Iterator[Row]) -> Iterator[Batch]:
-    while chunk := list(islice(rows, BATCH_ROWS)):
-        lines = io.StringIO()
+    while True:
+        lines, count = io.StringIO(), 0
         writer = csv.writer(lines)
-        for row in chunk:
+        for row in islice(rows, BATCH_ROWS):  # none of which is kept: garbage collection would look at each again
             told = {
                 name: json.encode(row.values[name]).decode()
                 for name in table.json_columns
                 if row.values[name] is not None
             }
             writer.writerow([row.line, *(row.values | told).values()])
+            count += 1
+        if not count:
+            return
         lines.seek(0)
-        yield Batch(lines, len(chunk))
+        yield Batch(lines, count)
 
 
 def _take_while_reading(

@@ -137,7 +137,8 @@ def _parse(table: Table, header: list[str], cells: list[str]) -> dict[str, Any]:
         raise InvalidInput(f"has {len(cells)} cells, the first line has {len(header)}")
     if "\0" in "".join(cells):
         raise InvalidInput("must not contain NUL")
-    given = {name: _cell(table, name, cell.strip()) for name, cell in zip(header, cells, strict=True) if cell.strip()}
+    told = zip(header, map(str.strip, cells), strict=True)
+    given = {name: _cell(table, name, cell) for name, cell in told if cell}
     if missing := [name for name in table.key if name not in given]:
         raise InvalidInput(f"Missing required fields: {', '.join(missing)}")
     return table.parse(given)
@@ -145,6 +146,8 @@ def _parse(table: Table, header: list[str], cells: list[str]) -> dict[str, Any]:
 
 def _cell(table: Table, name: str, cell: str) -> Any:
     kind = table.types[name]
+    if kind == "text":
+        return cell
     if kind == "json":
         if cell[0] not in "[{" and name in table.words:
             return [word.strip() for word in cell.split(";") if word.strip()]

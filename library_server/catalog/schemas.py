@@ -86,7 +86,7 @@ class ContentDraft(ContentChange):
 
     def values(self) -> dict[str, Any]:
         """Every column an editor may set, as it is stored."""
-        return {name: _stored(name, value) for name, value in self}
+        return {name: _stored(name, value) for name, value in vars(self).items()}  # quicker than by the model's own way
 
 
 _EMPTY: dict[str, Any] = {

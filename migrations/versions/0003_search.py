@@ -160,9 +160,8 @@ _TEXTS = """
                  left(library_json_text(n.skill_objectives::text), 50000) AS objectives,
                  left(coalesce(n.description, ''), 50000) AS description,
                  left(library_json_text(n.content_metadata::text), 50000) AS metadata OFFSET 0) raw OFFSET 0"""
-_FILTERS = "jsonb_build_object({})".format(
-    ", ".join(f"'{name}', n.{name}::text" for name in ("content_type", "subject_area", "age_range", "difficulty_level"))
-)
+FILTERS = ("content_type", "subject_area", "age_range", "difficulty_level")
+_FILTERS = "jsonb_build_object({})".format(", ".join(f"'{name}', n.{name}::text" for name in FILTERS))
 # name: expression of the item `n`. Standing is priority (missing last), then popularity, the smaller the better.
 # Whatever numbers others store fit, and popularity is in powers of two, so that a view seldom moves anything.
 _CHEAP = {
@@ -214,8 +213,8 @@ def _write_and_note_words(items: str, where: str = "true") -> str:
 def _note_kinds(items: str, where: str = "true") -> str:
     return f"""
         INSERT INTO library_kind (filters)
-        SELECT DISTINCT {_FILTERS} FROM {items} n
-        WHERE {where} AND NOT EXISTS (SELECT FROM library_kind k WHERE k.filters = {_FILTERS})"""
+        SELECT {_FILTERS} FROM (SELECT DISTINCT {", ".join(FILTERS)} FROM {items} n WHERE {where}) n
+        WHERE NOT EXISTS (SELECT FROM library_kind k WHERE k.filters = {_FILTERS})"""
 
 
 def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
