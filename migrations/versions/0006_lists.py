@@ -155,12 +155,14 @@ FUNCTIONS = {
                       AS part FROM shelved)
           INSERT INTO library_stretch
           SELECT shelf, active, priority, CASE part WHEN 0 THEN {LEAST} ELSE min(block) << width END, sum(count)
-          FROM numbered GROUP BY shelf, active, priority, part;
+          FROM numbered GROUP BY shelf, active, priority, part
+          ORDER BY shelf, active, priority, part;  -- so that those of a shelf lie together
           PERFORM library_cut();
         END $$""",
     # A page of the items that have the values `asked` of filters and one of the `states` of `active`: the ids of up to
-    # `most` of them after the first `skip`, in order, and how many there are in all. Walks the stretches and, among
-    # them in the order of ids, what is not worked in yet. Both states together know the stretches' priorities alone.
+    # `most` of them after the first `skip`, in order, and how many there are in all. Walks the priorities, then the
+    # stretches of those that the page lies in and, among them in the order of ids, what is not worked in yet. Both
+    # states together know the stretches' priorities alone.
     "library_page(jsonb, boolean[], bigint, integer)": f"""
         CREATE FUNCTION library_page(asked jsonb, states boolean[], skip bigint, most integer,
                                      OUT total bigint, OUT ids bigint[]) LANGUAGE plpgsql STABLE AS $$
@@ -168,17 +170,29 @@ FUNCTIONS = {
           wanted integer := (SELECT id FROM library_shelf WHERE filters = asked);
           kinds integer[] := CASE WHEN asked <> '{{}}'
                              THEN ARRAY(SELECT id FROM library_kind WHERE filters @> asked) END;
+          lowest bigint;  -- the priorities that the page begins in
+          highest bigint;  -- and ends in
           step record;
           here record;
-          reached bigint := 0;  -- how many come before this step
-          before bigint := 0;  -- and before the stretch `here`, to which the steps since then belong
+          reached bigint;  -- how many come before this step
+          before bigint;  -- and before the stretch `here`, to which the steps since then belong
           until bigint;
           passed bigint;
         BEGIN
+          SELECT coalesce(sum(count), 0), coalesce(sum(count) FILTER (WHERE upto <= skip), 0),
+                 min(priority) FILTER (WHERE upto > skip),
+                 coalesce(min(priority) FILTER (WHERE upto >= skip + most), {MOST})
+          INTO total, reached, lowest, highest
+          FROM (SELECT priority, sum(count) AS count, sum(sum(count)) OVER (ORDER BY priority) AS upto FROM (
+            SELECT priority, count FROM library_stretch WHERE shelf = wanted AND active = ANY (states)
+            UNION ALL
+            SELECT priority, sign * cardinality(m.ids) FROM library_moved m
+            WHERE active = ANY (states) AND (kinds IS NULL OR kind = ANY (kinds))) counts GROUP BY priority) levels;
           ids := '{{}}';
+          before := reached;
           SELECT NULL::bigint AS priority, NULL::bigint AS first INTO here;
           FOR step IN
-            SELECT *, sum(count) OVER () AS total FROM (
+            SELECT * FROM (
               SELECT priority, CASE WHEN cardinality(states) = 1 THEN first ELSE {LEAST} END AS first, count,
                      true AS begins
               FROM library_stretch WHERE shelf = wanted AND active = ANY (states)
@@ -187,9 +201,10 @@ FUNCTIONS = {
                 SELECT {LEAST} AS first, 0 AS count, true AS begins
                 UNION ALL SELECT item, m.sign, false FROM unnest(m.ids) item) moves
               WHERE m.active = ANY (states) AND (kinds IS NULL OR m.kind = ANY (kinds))
-              UNION ALL
-              SELECT NULL, NULL, 0, true  -- the end
-            ) steps ORDER BY priority, first, begins DESC
+            ) steps WHERE priority BETWEEN lowest AND highest
+            UNION ALL
+            SELECT NULL, NULL, 0, true  -- the end
+            ORDER BY priority, first, begins DESC
           LOOP
             IF step.begins AND (step.priority, step.first) IS DISTINCT FROM (here.priority, here.first) THEN
               IF reached > skip AND before < reached THEN
@@ -217,7 +232,6 @@ FUNCTIONS = {
             reached := reached + step.count;
             EXIT WHEN cardinality(ids) >= most;
           END LOOP;
-          total := step.total;
         END $$""",
 }
 CHANGED = "(OLD.kind, OLD.active, OLD.priority, OLD.id) IS DISTINCT FROM (NEW.kind, NEW.active, NEW.priority, NEW.id)"

@@ -237,7 +237,7 @@ def test_no_more_is_read_of_a_library_that_has_grown(sql, fold, skewed):
     )
     read = [_grow_and_read(sql, fold, skewed, *rows) for rows in ((1, 12_000), (12_001, 60_000))]
     for path in read[0]:
-        assert read[1][path] <= 1.5 * read[0][path] + 75, (path, read)  # one more of each stretch of 1000 to 4000
+        assert read[1][path] <= 1.5 * read[0][path] + 125, (path, read)  # a few for each stretch of 1000 to 4000
 
 
 def _grow_and_read(sql, fold, skewed, first, last):
