@@ -122,13 +122,12 @@ FUNCTIONS = {
     # `ranked` best by words in the title, priority and popularity are ordered by their text; the others follow.
     # One walk over what is found serves the counts, the order and the page; the documents are fetched from where they
     # were met. A connection keeps the plan of a function: to make one takes longer than to find a rare word.
-    # Where the pages are in memory already, PostgreSQL 18 takes twice as long when it reads ahead.
     "library_find(tsquery, text[], boolean, jsonb, integer, bigint, integer)": f"""
         CREATE FUNCTION library_find(asked tsquery, words text[], state boolean, chosen jsonb,
                                      ranked integer, skip bigint, most integer,
                                      OUT counts json, OUT ids bigint[], OUT scores real[]) LANGUAGE plpgsql STABLE
         SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off SET work_mem = '32MB'
-        SET effective_io_concurrency = 0 AS $$
+        AS $$
         DECLARE
           kinds integer[] := CASE WHEN chosen <> '{{}}'
                              THEN ARRAY(SELECT id FROM library_kind WHERE filters @> chosen) END;

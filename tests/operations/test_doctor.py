@@ -3,10 +3,12 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jwt
+import psycopg2
 import pytest
 import redis as redis_py
 from flask import Flask
@@ -207,6 +209,19 @@ def test_a_database_that_lacks_something(examine: Examine, create_database: Call
     status, said = examine(NOBODY, DATABASE_URL=create_database("empty"))
     assert status == ERRORS
     assert "flask db upgrade" in said["error table content_library"]
+
+
+def test_too_little_memory_for_searching(examine: Examine, create_database: Callable[[str], str]) -> None:
+    _, said = examine(NOBODY)
+    assert "ok memory of PostgreSQL" in said
+    url = create_database("empty")
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE UNLOGGED TABLE library_search (text text STORAGE PLAIN)")  # 8 kB a row
+        pages = "(SELECT setting::integer FROM pg_settings WHERE name = 'shared_buffers')"
+        cursor.execute(f"INSERT INTO library_search SELECT repeat('x', 8000) FROM generate_series(0, {pages})")
+        connection.commit()
+    _, said = examine(NOBODY, DATABASE_URL=url)
+    assert "a quarter of its machine's memory" in said["warning memory of PostgreSQL"]
 
 
 def test_too_few_connections(examine: Examine) -> None:

@@ -30,6 +30,7 @@ def examine(url: str, token: str | None = None, replicas: int = 1) -> Iterator[F
         *(_at_the_url(address, health.by_gunicorn) if health else ()),
         *((("given token", partial(signing_in.given_token, token)),) if token is not None else ()),
         ("tables", postgres.schema),
+        ("memory of PostgreSQL", postgres.memory),
         ("connections", partial(postgres.connections, replicas)),
         ("memory of Redis", shared_redis.memory),
         ("keys of Redis", shared_redis.keys),
