@@ -1,6 +1,7 @@
 """How gunicorn serves us: each value that is not the default, with its reason."""
 
 import gc
+import logging
 from typing import Any
 
 from library_server.config import Config, ConfigError
@@ -42,6 +43,7 @@ control_socket_disable = True
 
 # Lines of its log are like ours. An access log it has none: our own names the route, not the path, and nobody.
 loglevel = settings.log_level.lower()
+logging.logThreads = logging.logMultiprocessing = False  # which no line tells, and each would look up
 if settings.app_env == "production":
     logger_class = watching.JsonLogger
 

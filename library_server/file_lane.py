@@ -18,7 +18,7 @@ from library_server import storage
 from library_server.accounts import services
 from library_server.actor import Actor
 from library_server.files.queries import retired_key
-from library_server.lane import FRESH, UNREVOKED, Environ, Start, revocations
+from library_server.lane import FRESH, UNREVOKED, Environ, Start, counter_of, revocations
 from library_server.lib import filenames, signing
 from library_server.lib.media_types import CONTENT_TYPES
 from library_server.lib.paths import is_safe
@@ -142,7 +142,7 @@ class FileLane:
             return None
         batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
         seconds = limit.get_expiry()
-        keys = [GENERATION, retired_key(asked.path), limits.named(limit.key_for(asked.caller, SCOPE))]
+        keys = [GENERATION, retired_key(asked.path), counter_of(limit, asked.caller, SCOPE)]
         given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds]
         try:
             if asked.revocations is None:

@@ -135,7 +135,7 @@ class FastLane:
         """The page, and what is left of the limit, which has counted this request; None for all but an ordinary hit."""
         limit = wanted.route.limit
         seconds = limit.get_expiry()
-        counter = limits.named(limit.key_for(caller.user_id, wanted.route.scope))
+        counter = counter_of(limit, caller.user_id, wanted.route.scope)
         revoked, jtis = revocations(token, jti)
         keys = [GENERATION, wanted.key, counter, *revoked]
         given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds, *jtis]
@@ -166,6 +166,12 @@ class FastLane:
                 key = route.key_of(caching.Asked(route.endpoint, arguments, asked, elsewhere))
                 return None if key is None else Wanted(route, arguments, key)
         return None
+
+
+@functools.lru_cache(MOST_KEYS)
+def counter_of(limit: RateLimitItem, caller: str, scope: str) -> str:
+    """The key under which Redis counts the caller's requests."""
+    return limits.named(limit.key_for(caller, scope))
 
 
 def revocations(token: str, jti: str | None) -> tuple[list[str], list[str]]:

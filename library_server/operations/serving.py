@@ -4,9 +4,12 @@ import math
 import os
 import random
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from email.utils import formatdate
+from functools import lru_cache
 from pathlib import Path
 
 from gunicorn import util
@@ -33,7 +36,13 @@ def refuse(client: socket.socket, status: int, reason: str, _: str) -> None:
     util.write_nonblock(client, f"{head}Connection: close\r\n\r\n".encode("latin1") + body)
 
 
+@lru_cache(2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 util.write_error = refuse
+util.http_date = lambda timestamp=None: _date(int(timestamp or time.time()))  # made once a second, not for each answer
 
 
 class Worker(ThreadWorker):
