@@ -161,7 +161,7 @@ def _stage(connection: Connection, table: Table, lines: io.StringIO) -> None:
     connection.execute(text("TRUNCATE library_import"))
     cursor = connection.connection.cursor()
     cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", lines)
-    connection.execute(text("ANALYZE library_import"))
+    connection.execute(text(f"ANALYZE library_import ({', '.join(table.key)})"))
 
 
 def _take(

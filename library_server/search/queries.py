@@ -1,6 +1,5 @@
 """Search: what is found, how it is ordered, and how many there are by each filter."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import FILTERS
 from library_server.catalog.visibility import Activity, visible
 from library_server.extensions import db
+from library_server.lib import json
 from library_server.lib.paging import Window
 from library_server.search.asking import TIMEOUT, as_sql, bounded
 from library_server.search.near import abilities, near_query, near_words
@@ -75,7 +75,7 @@ def search(actor: Actor, q: str, filters: Mapping[str, str | None], window: Wind
         return Found()
     given = {
         "state": None if active == "all" else active,
-        "chosen": json.dumps({name: value for name, value in filters.items() if value is not None}),
+        "chosen": json.encode({name: value for name, value in filters.items() if value is not None}).decode(),
         "ranked": RANKED,
         "offset": window.offset,
         "limit": window.limit,
