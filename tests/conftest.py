@@ -293,6 +293,7 @@ def run_sql(url: str, statement: str, parameters: Any = None) -> list[dict[str, 
 
 
 # To delete a few rows is quicker than to truncate a table. Whoever refers to others goes first, notes of triggers last.
+# An application that has not ended yet may be folding counts, which takes the first lock and then reads other tables.
 _EMPTY_TABLES = """
 DO $$
 DECLARE
@@ -301,6 +302,9 @@ DECLARE
   referred text[] := ARRAY[
     'learning_sessions', 'child', 'content_library', 'parent', 'library_change', 'library_moved'];
 BEGIN
+  IF to_regclass('library_stretch') IS NOT NULL THEN
+    LOCK TABLE library_stretch IN SHARE ROW EXCLUSIVE MODE;
+  END IF;
   FOR one IN SELECT tablename AS name FROM pg_tables
              WHERE schemaname = 'public' AND tablename <> 'library_alembic_version'
              ORDER BY coalesce(array_position(referred, tablename::text), 0) LOOP
