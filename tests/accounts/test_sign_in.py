@@ -335,6 +335,7 @@ def test_a_tokens_own_id_that_is_no_text_is_refused(client, parent):
 # Redis away
 
 
+@pytest.mark.impatient
 @pytest.mark.parametrize("shape", ["guide"])
 def test_without_redis_a_token_is_accepted_and_nobody_waits(start, away, as_parent):
     client = start(REDIS_URL=away)
