@@ -37,8 +37,9 @@ MIB = 1024 * 1024
 NEEDED = "wrk, nginx and its njs module are needed: apt-get install wrk nginx-light libnginx-mod-http-js"
 # nginx checks links to .mp3 by itself; for .mp4 it asks the server.
 SIZES = {"100 KB": 100 * 1024, "50 MB": 50 * MIB}
+BARE = "upstream bare {{ server 127.0.0.1:{bare}; keepalive 16; }}"
 PLAIN = """
-    location = /bare {{ proxy_pass http://127.0.0.1:{bare}/; {proxy} }}
+    location = /bare {{ proxy_pass http://bare/; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     location /static/ {{ alias {content}/; types {{ audio/mpeg mp3; }} }}
 """
 Ways = Mapping[str, tuple[str, str]]  # name: URL, and the Authorization header
@@ -136,12 +137,12 @@ def _nginx(stack: contextlib.ExitStack, folder: Path, asked: int, bare: int, key
     """The port of nginx."""
     (folder / "assets").mkdir(exist_ok=True)
     shipped = shipped_config(asked, asked, folder / "content", folder / "assets", key)
-    proxy = "proxy_http_version 1.1;"
 
     def config(port: int, log: Path) -> str:
         text = shipped(port, log).replace("rate=200r/s", "rate=1000000r/s")
-        plain = PLAIN.format(bare=bare, proxy=proxy, content=folder / "content")
-        return text.replace("# Content and file requests go to", f"{plain}# Content and file requests go to", 1)
+        plain = PLAIN.format(content=folder / "content")
+        text = text.replace("# Content and file requests go to", f"{plain}# Content and file requests go to", 1)
+        return f"{BARE.format(bare=bare)}\n{text}"
 
     return stack.enter_context(nginx(config, folder, workers="auto")).port
 

@@ -56,6 +56,7 @@ class Worker(ThreadWorker):
     """
 
     core: int | None = None  # where to stay; set before the fork
+    _requests_when_full = 0
 
     def run(self) -> None:
         """Serves until told to stop."""
@@ -66,10 +67,13 @@ class Worker(ThreadWorker):
 
     @property
     def worker_connections(self) -> int:
-        """Those that wait for their next request, and one for each thread.
+        """Those that wait for their next request, and one for each thread; and one more after so many requests.
 
-        gunicorn takes many more: they wait for a thread here, while another worker has nothing to do.
+        gunicorn takes many more: they wait for a thread here, while another worker has nothing to do. But where all have
+        enough to do, who comes would wait for as long as those who came before go on asking.
         """
+        if not self._accepting and self.nr - self._requests_when_full > self.cfg.threads:
+            return self._most_connections
         return min(self._most_connections, len(self.keepalived_conns) + len(self.pending_conns) + self.cfg.threads)
 
     @worker_connections.setter
@@ -78,6 +82,7 @@ class Worker(ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
+        self._requests_when_full = self.nr
         if not (enabled or self.alive):
             for listener in self.sockets:
                 self._answer_who_waits(listener)

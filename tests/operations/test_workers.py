@@ -1,6 +1,7 @@
 """Where gunicorn's workers run, and who takes a connection."""
 
 import os
+import re
 import socket
 import time
 from collections import Counter
@@ -87,3 +88,22 @@ def test_nobody_waits_for_a_worker_that_is_busy_while_another_is_not(serve: Call
             other.settimeout(WAIT_SECONDS)
             other.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert all(b" 200 " in other.recv(100) for other in others)
+
+
+def test_nobody_waits_for_as_long_as_others_go_on_asking(serve: Callable[..., Any], tmp_path: Path) -> None:
+    server = serve(WORKERS="1", THREADS="1", RATE_LIMIT_ANONYMOUS="100000 per minute")
+    request, times = "GET {} HTTP/1.1\r\nHost: x\r\n\r\n", 150
+    with ExitStack() as stack:
+        busy = [stack.enter_context(closing(socket.create_connection((HOST, server.port)))) for _ in range(8)]
+        for each in busy:
+            each.sendall(request.format("/content/subjects").encode() * times)  # there is always a next one
+        with closing(socket.create_connection((HOST, server.port), WAIT_SECONDS)) as newcomer:
+            newcomer.sendall(request.format("/content/age-ranges").encode())
+            assert newcomer.recv(100)
+        for each in busy:
+            each.settimeout(WAIT_SECONDS)
+            answers = b""
+            while answers.count(b"HTTP/1.1 401") < times:
+                answers += each.recv(1_000_000)
+    routes = re.findall(r'"route":"([^"]+)"', (tmp_path / "log").read_text())
+    assert routes.index("/content/age-ranges") < len(routes) / 2
