@@ -69,8 +69,8 @@ class Worker(ThreadWorker):
     def worker_connections(self) -> int:
         """Those that wait for their next request, and one for each thread; and one more after so many requests.
 
-        gunicorn takes many more: they wait for a thread here, while another worker has nothing to do. But where all have
-        enough to do, who comes would wait for as long as those who came before go on asking.
+        gunicorn takes many more: they wait for a thread here, while another worker has nothing to do. But where all
+        have enough to do, who comes would wait for as long as those who came before go on asking.
         """
         if not self._accepting and self.nr - self._requests_when_full > self.cfg.threads:
             return self._most_connections

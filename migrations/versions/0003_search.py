@@ -20,6 +20,7 @@ MARK = "Added by the library server"
 EXTENSIONS = ("pg_trgm", "fuzzystrmatch")  # near spellings; search works without
 TABLES = ("library_search", "library_kind", "library_word")
 WORDS = range(1, 9)  # of a search, that are counted in titles
+COMPLETIONS = 50  # of an unfinished word, that are looked for one by one
 FAR = 1 << 22  # past every standing: a word in the title counts more
 
 # An apostrophe separates no words: children leave it out.
@@ -100,19 +101,29 @@ FUNCTIONS = {
               || setweight(to_tsvector('pg_catalog.english', metadata), 'D')
               || array_to_tsvector('='::text || string_to_array(nullif(words, '='), ' '));
         END $$""",
-    # What is typed, as a tsquery. The last word is completed if it is `unfinished`; stop words alone are looked for in
-    # titles. Every entry has the lexeme "=", so that a search that only says what it does not want has something to be
-    # looked up.
-    "library_query(text, text, text, text)": """
+    # What is typed, as a tsquery. The last word is completed if it is `unfinished`: to the library's words that begin so,
+    # because looking for whatever has a `beginning` takes twice as long, and is left for where they are many or none.
+    # Stop words alone are looked for in titles. Every entry has the lexeme "=", so that a search that only says what it
+    # does not want has something to be looked up.
+    "library_query(text, text, text, text)": f"""
         CREATE FUNCTION library_query(web text, unfinished text, beginning text, title text) RETURNS tsquery
         LANGUAGE plpgsql STABLE AS $$
         DECLARE
           query tsquery := websearch_to_tsquery('pg_catalog.english', web);
           last tsquery := websearch_to_tsquery('pg_catalog.english', unfinished);
+          words text[];
         BEGIN
           IF numnode(query) = 0 THEN
             RETURN title::tsquery;
           ELSIF numnode(last) = 1 THEN
+            words := ARRAY(SELECT word FROM (
+              SELECT word FROM library_word WHERE word >= unfinished ORDER BY word LIMIT {COMPLETIONS}) next
+              WHERE starts_with(word, unfinished));
+            IF cardinality(words) < {COMPLETIONS} THEN
+              SELECT coalesce(string_agg(quote_literal(lexeme), ' | ') || format(' | %L:*', '=' || unfinished), beginning)
+              INTO beginning
+              FROM unnest(tsvector_to_array(to_tsvector('pg_catalog.english', array_to_string(words, ' ')))) lexeme;
+            END IF;
             query := ts_rewrite(query, last, last || beginning::tsquery);
           END IF;
           RETURN CASE WHEN querytree(query) = 'T' THEN '''='''::tsquery && query ELSE query END;

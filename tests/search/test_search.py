@@ -88,6 +88,17 @@ def test_what_is_typed_finds_what_it_should(search, library):
     assert found == dict(FINDS)
 
 
+def test_an_unfinished_word_is_completed_however_many_words_begin_so(search, make_item):
+    texts = ["A lantern.", "Lanterns glow.", "By lanternlight.", "Another thing: a lan tern."]
+    first, *others = [make_item(title="Light", description=text) for text in texts]
+    numbered = make_item(title="Lantern7")
+    assert {each["content_id"] for each in search("lantern")["content"]} == {first, *others[:2], numbered}
+    assert [each["content_id"] for each in search("lanternlig")["content"]] == [others[1]]
+    many = make_item(title="Light", description=" ".join(f"lantern{a}{b}" for a in "abcdefgh" for b in "abcdefgh"))
+    found = {each["content_id"] for each in search("lantern")["content"]}
+    assert found == {first, *others[:2], numbered, many}
+
+
 def test_a_search_has_the_contracts_shape(client, as_child, make_item, search):
     item = make_item(title="Tom & <b>Jerry</b>", description='The "tom" cat\'s <script>', difficulty_level="easy")
     body = search("tom")
