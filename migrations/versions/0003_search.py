@@ -101,10 +101,10 @@ FUNCTIONS = {
               || setweight(to_tsvector('pg_catalog.english', metadata), 'D')
               || array_to_tsvector('='::text || string_to_array(nullif(words, '='), ' '));
         END $$""",
-    # What is typed, as a tsquery. The last word is completed if it is `unfinished`: to the library's words that begin so,
-    # because looking for whatever has a `beginning` takes twice as long, and is left for where they are many or none.
-    # Stop words alone are looked for in titles. Every entry has the lexeme "=", so that a search that only says what it
-    # does not want has something to be looked up.
+    # What is typed, as a tsquery. The last word is completed if it is `unfinished`: to the library's words that begin
+    # so, because looking for whatever has a `beginning` takes twice as long, and is left for where they are many or
+    # none. Stop words alone are looked for in titles. Every entry has the lexeme "=", so that a search that only says
+    # what it does not want has something to be looked up.
     "library_query(text, text, text, text)": f"""
         CREATE FUNCTION library_query(web text, unfinished text, beginning text, title text) RETURNS tsquery
         LANGUAGE plpgsql STABLE AS $$
@@ -120,8 +120,8 @@ FUNCTIONS = {
               SELECT word FROM library_word WHERE word >= unfinished ORDER BY word LIMIT {COMPLETIONS}) next
               WHERE starts_with(word, unfinished));
             IF cardinality(words) < {COMPLETIONS} THEN
-              SELECT coalesce(string_agg(quote_literal(lexeme), ' | ') || format(' | %L:*', '=' || unfinished), beginning)
-              INTO beginning
+              SELECT coalesce(string_agg(quote_literal(lexeme), ' | ') || format(' | %L:*', '=' || unfinished),
+                              beginning) INTO beginning
               FROM unnest(tsvector_to_array(to_tsvector('pg_catalog.english', array_to_string(words, ' ')))) lexeme;
             END IF;
             query := ts_rewrite(query, last, last || beginning::tsquery);
