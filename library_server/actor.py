@@ -15,7 +15,7 @@ class Actor:
 
     id: int
     kind: Kind
-    may_edit: bool = False
+    may_edit: bool | None = False  # None: it cannot be told at the moment
 
     @property
     def user_id(self) -> str:

@@ -18,7 +18,7 @@ from library_server import storage
 from library_server.accounts import services
 from library_server.actor import Actor
 from library_server.files.queries import retired_key
-from library_server.lane import FRESH, UNREVOKED, Environ, Start, counter_of, revocations
+from library_server.lane import FRESH, UNREVOKED, Environ, Start, counter_of, leave, revocations
 from library_server.lib import filenames, signing
 from library_server.lib.media_types import CONTENT_TYPES
 from library_server.lib.paths import is_safe
@@ -54,7 +54,7 @@ class Asked:
     path: str
     caller: str
     kind: str
-    revocations: tuple[list[str], list[str]] | None
+    revocations: tuple[list[tuple[str, ...]], list[str], list[str]] | None
 
 
 @functools.lru_cache(1024)
@@ -140,19 +140,17 @@ class FileLane:
         gate, limit = self._gate, self._limits[0]
         if len(self._limits) > 1 or not self._config.cache_ttl or gate.away or gate.forgets or gate.unsure:
             return None
-        batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
-        seconds = limit.get_expiry()
+        batch, seconds = batch_of_a_request(gate), limit.get_expiry()
+        questions, revoked, jtis = asked.revocations or ([], [], [])
         keys = [GENERATION, retired_key(asked.path), counter_of(limit, asked.caller, SCOPE)]
         given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds]
         try:
-            if asked.revocations is None:
-                told = _LOOK.call(batch, keys, given)
-            else:
-                revoked, jtis = asked.revocations
-                told = _LOOK_SIGNED_IN.call(batch, keys + revoked, [*given, *jtis])
+            script = _LOOK if asked.revocations is None else _LOOK_SIGNED_IN
+            told = script.call(batch, keys + revoked, [*given, *jtis])
         except RedisAway:
             return None
-        if not told or not caching.read_entry(told[0]):
+        if not isinstance(told, list) or not caching.read_entry(told[0]):
+            leave(environ, batch, questions, told)
             return None
         return limits.left_of(limit.amount, seconds, *told[1:])
 

@@ -44,8 +44,8 @@ return {entry, counted[2], counted[3], counted[4]}
 """
 # To stand before it. KEYS, after its own: the revoked token, revoked jtis. ARGV, after its own: perhaps a jti.
 UNREVOKED = """
-if redis.call('EXISTS', KEYS[4]) == 1 then return false end
-if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return false end
+if redis.call('EXISTS', KEYS[4]) == 1 then return 'revoked' end
+if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return 'revoked' end
 """
 _LOOK = Script(limits.HIT + UNREVOKED + FRESH)
 
@@ -113,8 +113,7 @@ class FastLane:
         wanted = self._wanted(environ["PATH_INFO"], query, reads_elsewhere(self._app, claims.kind))
         if wanted is None:
             return None
-        batch = environ[watch.BATCH] = batch_of_a_request(gate)  # what is waited here is not waited once more
-        found = self._look(wanted, batch, Actor(claims.user, claims.kind), token, claims.jti)
+        found = self._look(environ, wanted, Actor(claims.user, claims.kind), token, claims.jti)
         if found is None:
             return None
         page, left = found
@@ -130,21 +129,22 @@ class FastLane:
         return page.body
 
     def _look(
-        self, wanted: Wanted, batch: Batch, caller: Actor, token: str, jti: str | None
+        self, environ: Environ, wanted: Wanted, caller: Actor, token: str, jti: str | None
     ) -> tuple[Page, tuple[int, int]] | None:
         """The page, and what is left of the limit, which has counted this request; None for all but an ordinary hit."""
-        limit = wanted.route.limit
+        limit, batch = wanted.route.limit, batch_of_a_request(self._gate)
         seconds = limit.get_expiry()
         counter = counter_of(limit, caller.user_id, wanted.route.scope)
-        revoked, jtis = revocations(token, jti)
+        questions, revoked, jtis = revocations(token, jti)
         keys = [GENERATION, wanted.key, counter, *revoked]
         given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds, *jtis]
         try:
             told = _LOOK.call(batch, keys, given)
         except RedisAway:
             return None
-        found = told and caching.read_entry(told[0])
-        if not found:
+        found = caching.read_entry(told[0]) if isinstance(told, list) else None
+        if found is None:
+            leave(environ, batch, questions, told)
             return None
         return found[1].page, limits.left_of(limit.amount, seconds, *told[1:])
 
@@ -174,9 +174,17 @@ def counter_of(limit: RateLimitItem, caller: str, scope: str) -> str:
     return limits.named(limit.key_for(caller, scope))
 
 
-def revocations(token: str, jti: str | None) -> tuple[list[str], list[str]]:
-    """What UNREVOKED wants: KEYS and ARGV."""
-    return [f"{services.REVOKED_TOKEN}{token}", services.REVOKED_JTIS], [] if jti is None else [jti]
+def revocations(token: str, jti: str | None) -> tuple[list[tuple[str, ...]], list[str], list[str]]:
+    """What UNREVOKED answers, and what it wants for it: KEYS and ARGV."""
+    keys = [f"{services.REVOKED_TOKEN}{token}", services.REVOKED_JTIS]
+    return services.revocation_questions(token, jti), keys, [] if jti is None else [jti]
+
+
+def leave(environ: Environ, batch: Batch, questions: Iterable[tuple[str, ...]], told: Any) -> None:
+    """To the normal way: it need not wait once more for what was waited for here, nor ask what UNREVOKED has told."""
+    for question in questions:
+        batch.know(question, int(told == b"revoked"))
+    environ[watch.BATCH] = batch
 
 
 def _routes(app: Flask) -> Iterable[Route]:

@@ -48,7 +48,7 @@ class SignIn:
         if claimed is not None and user.parent_id is not None and claimed != user.parent_id:
             raise errors.ClaimsInvalid
         _note_admission(self.claims, time.time() - age)
-        may_edit = self.claims.kind == "parent" and _is_editor(self.claims.user)
+        may_edit = _is_editor(self.claims.user) if self.claims.kind == "parent" else False
         return Actor(self.claims.user, self.claims.kind, may_edit=may_edit)
 
     def _refuse_revoked(self) -> None:
@@ -69,10 +69,14 @@ def begin(header: str | None) -> SignIn:
     token = tokens.from_header(header)
     claims = tokens.verify(token, current_config().secret_key)
     batch = redis.batch()
-    revocations = [batch.add("EXISTS", f"{REVOKED_TOKEN}{token}")]
-    if claims.jti is not None:
-        revocations.append(batch.add("SISMEMBER", REVOKED_JTIS, claims.jti))
+    revocations = [batch.add(*question) for question in revocation_questions(token, claims.jti)]
     return SignIn(claims, revocations, batch.add("GET", _user_key(claims)))
+
+
+def revocation_questions(token: str, jti: str | None) -> list[tuple[str, ...]]:
+    """The commands that Redis answers with 1 where the token is revoked."""
+    questions: list[tuple[str, ...]] = [("EXISTS", f"{REVOKED_TOKEN}{token}")]
+    return questions if jti is None else [*questions, ("SISMEMBER", REVOKED_JTIS, jti)]
 
 
 def authenticate(header: str | None) -> Actor:
@@ -81,9 +85,11 @@ def authenticate(header: str | None) -> Actor:
 
 
 def permit_editing(actor: Actor) -> None:
-    """Raises ParentRequired or EditorRequired unless `actor` is an editor."""
+    """Raises ParentRequired or EditorRequired unless `actor` is an editor; Unavailable when that cannot be told."""
     if actor.kind != "parent":
         raise ParentRequired
+    if actor.may_edit is None:
+        raise Unavailable
     if not actor.may_edit:
         raise EditorRequired
 
@@ -156,16 +162,21 @@ def _remember(claims: Claims, user: User) -> None:
     redis.batch().add("SET", _user_key(claims), value, "EX", STALE_SECONDS)
 
 
-def _is_editor(parent: int) -> bool:
+def _is_editor(parent: int) -> bool | None:
+    """None while PostgreSQL cannot tell whose e-mail it is."""
     entries = current_config().content_editors
     if not entries or str(parent) in entries:
         return True
     emails = frozenset(entry.lower() for entry in entries if "@" in entry)
-    return bool(emails) and parent in _editors_by_email(emails)
+    editors = _editors_by_email(emails) if emails else frozenset()
+    return None if editors is None else parent in editors
 
 
-def _editors_by_email(emails: frozenset[str]) -> frozenset[int]:
-    """The ids behind the e-mails of CONTENT_EDITORS, kept in the process: what may be edited is not left to Redis."""
+def _editors_by_email(emails: frozenset[str]) -> frozenset[int] | None:
+    """The ids behind the e-mails of CONTENT_EDITORS, kept in the process: what may be edited is not left to Redis.
+
+    None while PostgreSQL is away, and has been for long.
+    """
     kept: tuple[float, frozenset[int]] = current_app.extensions.get("library_editors", (-math.inf, frozenset()))
     age = time.monotonic() - kept[0]
     if age <= FRESH_SECONDS:
@@ -174,8 +185,6 @@ def _editors_by_email(emails: frozenset[str]) -> frozenset[int]:
         found = queries.parents_with_email(emails)
     except (DBAPIError, TimeoutError):
         db.session.rollback()
-        if age > STALE_SECONDS:
-            raise
-        return kept[1]
+        return kept[1] if age <= STALE_SECONDS else None
     current_app.extensions["library_editors"] = (time.monotonic(), found)
     return found

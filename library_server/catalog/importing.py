@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from library_server import storage
 from library_server.catalog.manifests import Difference, ManifestError, Report, Row, Table, read
 from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import ContentDraft
-from library_server.catalog.services import item_changed
+from library_server.catalog.services import item_changed, remove_unused
 from library_server.extensions import db
 from library_server.lib import json
 from library_server.lib.clock import utc_now
@@ -69,7 +70,7 @@ def import_manifest(
     copied: list[str] = []
     connection = db.session.connection()
     try:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+        _take_turn()
         # PostgreSQL may take the table for as small as it was before, and would compare each row with each.
         connection.execute(text("SET LOCAL enable_nestloop = off; SET LOCAL jit = off"))
         with connection.begin_nested():  # a statement that fails ends this savepoint, and not our turn
@@ -88,15 +89,30 @@ def import_manifest(
         else:
             db.session.commit()
     except BaseException as error:
-        for path in copied:  # before our turn ends: the next import may want the same files
-            storage.content().remove(path)
-        db.session.rollback()
+        _take_back(copied)
         if isinstance(error, UnicodeDecodeError | csv.Error):
             raise ManifestError(f"the manifest is not CSV in UTF-8: {error}") from None
         raise
     if not dry_run and (report.added or report.updated):
         table.changed()
     return report
+
+
+def _take_back(copied: Iterable[str]) -> None:
+    """Removes the files that a failed import brought, but for those that somebody has come to use."""
+    db.session.rollback()
+    try:
+        _take_turn()  # the next import may want the same files
+        for path in copied:
+            remove_unused(path)
+        db.session.commit()
+    except DBAPIError:  # nobody can tell: `flask library sweep` reports files without items
+        db.session.rollback()
+
+
+def _take_turn() -> None:
+    """Until the transaction ends, no other import is at work."""
+    db.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
 
 
 def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:

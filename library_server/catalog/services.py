@@ -75,7 +75,7 @@ def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = No
     """Removes the row for good, and its file unless another row uses it. Raises as `change_item` does, and
     HasLearningRecords.
     """
-    item = _locked(actor, item_id, expected)
+    item = _locked(actor, item_id, expected, to_purge=True)
     # Asked before, because a database may lack the foreign key, or have one that deletes along.
     if "content_id" in schema.columns("progress") and db.session.scalar(
         select(exists().where(_PROGRESS.c.content_id == item_id))
@@ -97,9 +97,10 @@ def purge_item(actor: Actor, item_id: int, expected: Collection[str] | None = No
         _remove_file(path)
 
 
-def _locked(actor: Actor, item_id: int, expected: Collection[str] | None) -> ContentItem:
+def _locked(actor: Actor, item_id: int, expected: Collection[str] | None, to_purge: bool = False) -> ContentItem:
     permit_editing(actor)
-    item = db.session.get(ContentItem, item_id, with_for_update=True) if 0 < item_id <= MAX_ID else None
+    kept = {"key_share": not to_purge}  # else a child's progress with the item, which refers to it, would have to wait
+    item = db.session.get(ContentItem, item_id, with_for_update=kept) if 0 < item_id <= MAX_ID else None
     if item is None:
         raise ContentNotFound
     if expected is not None and revision(item) not in expected:
@@ -124,13 +125,18 @@ def take_turns(digits: str) -> None:
 def _remove_file(path: str) -> None:
     # The row is gone and the editor is told so; a file that will not go is an operator's matter.
     try:
-        if hashed := filenames.HASHED.search(path):  # an upload of the same bytes may come to use it
-            take_turns(hashed[0][1:9])
-        if not is_file_used(path):
-            storage.content().remove(path)
+        remove_unused(path)
         db.session.commit()
     except OSError as error:
         log.error("The file of a purged item could not be removed: %s", type(error).__name__)
+
+
+def remove_unused(path: str) -> None:
+    """Removes the file unless a row names it, and lets nobody come to use it until the transaction ends."""
+    if hashed := filenames.HASHED.search(path):  # an upload of the same bytes
+        take_turns(hashed[0][1:9])
+    if not is_file_used(path):
+        storage.content().remove(path)
 
 
 def is_file_used(path: str) -> bool:

@@ -160,7 +160,7 @@ def _may_see_retired(path: str) -> bool:
     if header is None and public:
         return False
     try:
-        return sign_in().may_edit
+        return sign_in().may_edit is True
     except NotSignedIn:
         if public:
             return False

@@ -105,11 +105,13 @@ def _both_or_neither(received: Received, draft: Mapping[str, Any] | None) -> Ite
             raise PathTaken(path)
         yield path
     except BaseException:
-        db.session.rollback()
+        db.session.rollback()  # which ends our turn: who waited for it may have come to use the file
+        take_turns(digest[:8])
         # What failed may have been a listener, after the row was there. While nobody can tell, the intent stays.
         if placed and not is_file_used(placed):
             storage.content().remove(placed)
         intent.unlink(missing_ok=True)
+        db.session.rollback()
         raise
     intent.unlink(missing_ok=True)
 

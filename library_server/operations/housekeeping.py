@@ -33,8 +33,12 @@ def start_once() -> None:
         return
     app.extensions["library_housekeeper"] = os.getpid()
     if config.usage_flush_seconds or config.cache_poll_seconds:
+        try:
+            threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
+        except RuntimeError:  # there is no thread to be had; the next request tries again
+            del app.extensions["library_housekeeper"]
+            return
         atexit.register(_do, app, _push)  # what was counted last, when a worker stops
-        threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
 
 
 def _keep_house(app: Flask) -> None:
@@ -56,9 +60,9 @@ def _keep_house(app: Flask) -> None:
 
 
 def _push() -> None:
-    if tally().changed.is_set():
+    if tally().waiting():
         tally().push()
-        metrics().usage_in_workers.set(tally().waiting())
+    metrics().usage_in_workers.set(tally().waiting())
 
 
 def _do(app: Flask, job: Callable[[], object]) -> None:

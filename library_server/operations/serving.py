@@ -85,8 +85,9 @@ class Worker(ThreadWorker):
         self._requests_when_full = self.nr
         if not (enabled or self.alive):
             for listener in self.sockets:
-                self._answer_who_waits(listener)
-                listener.close()
+                if listener.sock is not None:  # else we were here already: it was told to stop while it was full
+                    self._answer_who_waits(listener)
+                    listener.close()
 
     def _answer_who_waits(self, listener: object) -> None:
         listener.setblocking(False)  # type: ignore[attr-defined]

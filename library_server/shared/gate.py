@@ -47,7 +47,6 @@ class Gate:
     def __init__(self, url: str, metrics: Metrics) -> None:
         self._metrics = metrics
         self._client = _client(url)
-        self._fails_over = url.startswith(SENTINEL)
         self._lock = threading.Lock()
         self._idle: deque[tuple[Any, float]] = deque()
         self._process = os.getpid()
@@ -163,9 +162,6 @@ class Gate:
             if changed and away:
                 self._pause = FIRST_PAUSE_SECONDS
                 self._next_try = time.monotonic() + self._pause
-                if self._fails_over:  # the next may not have heard of the last change
-                    self._wanted += 1
-                    self._next_renewal = 0.0
             self.unsure = self.unsure or away
         if changed:
             self._metrics.redis_away.set(float(away))

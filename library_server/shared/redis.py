@@ -41,13 +41,21 @@ class Batch:
     def __init__(self, gate: Gate, longest: float) -> None:
         self._gate, self._longest = gate, longest
         self._waiting: list[tuple[tuple[Any, ...], Reply]] = []
+        self._known: dict[tuple[Any, ...], Any] = {}
         self._waited = 0.0
 
     def add(self, *command: Any) -> Reply:
         """Adds a command, such as ``add("GET", key)``."""
         reply = Reply(self)
-        self._waiting.append((command, reply))
+        if self._known and command in self._known:
+            reply.answer = self._known[command]
+        else:
+            self._waiting.append((command, reply))
         return reply
+
+    def know(self, command: tuple[Any, ...], answer: Any) -> None:
+        """That Redis has told it already, in another command of this request: it is not asked again."""
+        self._known[command] = answer
 
     def send(self) -> None:
         """Sends what waits."""

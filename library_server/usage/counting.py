@@ -48,7 +48,6 @@ class Tally:
         self._number = 0
         self._process = ""  # its name, and the number that it was made for: workers fork from one that had none
         self._made_for = 0
-        self.changed = threading.Event()
 
     def add(self, event: Event, item_id: int) -> None:
         """Counts one, now."""
@@ -56,8 +55,6 @@ class Tally:
         with self._lock:
             if field in self._counts or len(self._counts) < MOST_FIELDS:
                 self._counts[field] += 1
-        if not self.changed.is_set():  # to set it wakes whoever waits, each time
-            self.changed.set()
 
     def waiting(self) -> int:
         """How many different counts are here."""
@@ -90,8 +87,6 @@ class Tally:
                 for field in self._batch:
                     del self._counts[field]
                 self._number += 1
-                if not self._counts:
-                    self.changed.clear()
         return bool(self._batch)
 
 

@@ -41,11 +41,13 @@ _UNLOCK = Script("if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 
 _NOTE_BATCH = text("INSERT INTO library_usage_batch (id, written_at) VALUES (:id, :now) ON CONFLICT DO NOTHING")
 _FORGET_BATCHES = text("DELETE FROM library_usage_batch WHERE written_at < :before")
-_QUIETLY = text("SET LOCAL library.counting = 'on'")  # counts are no news to caches
+# Counts are no news to caches. Who holds an item for long is not waited for, with other items held meanwhile: the batch
+# is there the next time. That is sooner than PostgreSQL looks for deadlocks, so nobody else has to give way.
+_QUIETLY = text("SET LOCAL library.counting = 'on'; SET LOCAL lock_timeout = '500ms'")
 _RAISE = text("""
     WITH used AS (SELECT * FROM unnest(CAST(:ids AS int[]), CAST(:counts AS int[])) AS used (id, count)),
-    locked AS (SELECT id FROM content_library WHERE id IN (SELECT id FROM used) ORDER BY id FOR UPDATE)
-    UPDATE content_library SET usage_count = coalesce(usage_count, 0) + used.count
+    locked AS (SELECT id FROM content_library WHERE id IN (SELECT id FROM used) ORDER BY id FOR NO KEY UPDATE)
+    UPDATE content_library SET usage_count = least(coalesce(usage_count, 0)::bigint + used.count, 2147483647)
     FROM used JOIN locked USING (id) WHERE content_library.id = used.id
 """)
 _NOTE_USAGE = text("""
@@ -126,10 +128,10 @@ def _write(batch_id: str, counts: list[Count]) -> bool:
     """In one transaction; False when the batch was written before."""
     try:
         now = utc_now()
+        db.session.execute(_QUIETLY)
         if db.session.execute(_NOTE_BATCH, {"id": batch_id, "now": now}).rowcount == 0:  # type: ignore[attr-defined]
             db.session.rollback()
             return False
-        db.session.execute(_QUIETLY)
         by_item: dict[int, int] = {}
         for count in counts:
             by_item[count.item_id] = by_item.get(count.item_id, 0) + count.number

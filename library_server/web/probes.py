@@ -37,8 +37,13 @@ class Probe:
         with self._lock:
             if self._done is not None or (self._found is not None and time.monotonic() < self._forget_at):
                 return
-            self._done, self._started = threading.Event(), time.monotonic()
-            threading.Thread(target=self._run, args=(app, self._done), name="library-probe", daemon=True).start()
+            done, self._started = threading.Event(), time.monotonic()
+            try:
+                threading.Thread(target=self._run, args=(app, done), name="library-probe", daemon=True).start()
+            except RuntimeError:  # there is no thread to be had
+                self._found, self._forget_at = Found("failed", 0.0), self._started + self._remember
+            else:
+                self._done = done
 
     def found(self, longest: float) -> Found:
         """What is known `longest` seconds after it was begun at the latest: nothing but that it is slow, then."""

@@ -636,6 +636,15 @@ def test_while_postgresql_is_away_an_email_makes_no_editor(client, start, as_par
 
 
 @pytest.mark.parametrize("shape", ["guide"])
+def test_while_postgresql_is_away_an_editor_by_email_reads_what_is_kept(start, as_parent, make_item):
+    settings = {"CONTENT_EDITORS": "boss@example.org", "CACHE_TTL": 600}
+    path = f"/content/{make_item()}"
+    assert start(**settings).get(path, headers=as_parent).status_code == 200
+
+    assert start(NO_POSTGRES, **settings).get(path, headers=as_parent).status_code == 200
+
+
+@pytest.mark.parametrize("shape", ["guide"])
 def test_while_postgresql_is_away_an_id_makes_an_editor(client, start, parent, as_parent):
     assert opens(client, as_parent)
 

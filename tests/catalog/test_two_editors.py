@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
@@ -55,6 +55,14 @@ def test_of_many_writes_of_the_same_revision_just_one_wins(race, make_item, sql,
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
     won = next(answer for answer in answers if answer.status_code == 200).get_json()["content"]["title"]
     assert sql("SELECT title FROM content_library") == [{"title": won}]
+
+
+@pytest.mark.parametrize("shape", ["guide"])
+def test_a_change_does_not_wait_for_a_child_at_work(client, as_parent, make_item, database_url, child):
+    item = make_item()
+    with closing(psycopg2.connect(database_url)) as backend:
+        backend.cursor().execute("INSERT INTO progress (child_id, content_id) VALUES (%s, %s)", (child, item))
+        assert client.patch(f"/content/{item}", json={"title": "A"}, headers=as_parent).status_code == 200
 
 
 def test_a_change_that_waited_for_a_purge_finds_nothing(race, make_item, sql):

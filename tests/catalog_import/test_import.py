@@ -219,6 +219,23 @@ def test_ctrl_c_leaves_neither_rows_nor_files(run: Any, sql: Any, files: Path, c
     assert (stored(sql), files_in(content)) == ([], {})
 
 
+def test_an_import_that_fails_leaves_a_file_that_somebody_has_come_to_use(
+    run: Any, sql: Any, files: Path, content: Path
+) -> None:
+    def use_and_interrupt(_: int) -> None:
+        if files_in(content):
+            sql(
+                "INSERT INTO content_library (content_type, subject_area, age_range, title, file_path) "
+                "VALUES ('story', 'math', '3-5', 'Theirs', 'audio/one.mp3')"
+            )
+            raise KeyboardInterrupt
+
+    rows = [GOOD | {"file_path": "audio/one.mp3"}, GOOD | {"title": "b", "file_path": "audio/two.mp3"}]
+    with pytest.raises(KeyboardInterrupt):
+        run(*rows, *numbered(6_000), files=files, progress=use_and_interrupt)
+    assert files_in(content).keys() == {"audio/one.mp3"}
+
+
 def test_two_imports_at_once_add_each_row_once(app: Flask, write: Any, database_url: str, sql: Any) -> None:
     manifest = write(*numbered(2_000))
     with locking(database_url) as release:

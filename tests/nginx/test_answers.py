@@ -236,6 +236,45 @@ def test_nginx_leaves_its_folder_for_nobody(library: Library, backend_port: int,
         assert nginx.ask(f"/content/{path}", {"X-Path": f"/_library/content/{path}"}).status in (403, 404, 500)
 
 
+@pytest.mark.parametrize(("tree", "message"), [("content", "Content"), ("assets", "Asset")])
+def test_a_file_that_nginx_does_not_find_or_may_not_read_is_missed_in_json(
+    library: Library, backend_port: int, tree: str, message: str
+) -> None:
+    folder = library.content if tree == "content" else library.assets
+    (secret := folder / "secret.txt").write_text("for root alone")
+    secret.chmod(0o000 if os.geteuid() else 0o600)
+    try:
+        with obedient_nginx(library, backend_port) as nginx:
+            answers = [
+                nginx.ask("/content/x", {"X-Path": f"/_library/{tree}/{name}.txt"}) for name in ("gone", "secret")
+            ]
+    finally:
+        secret.unlink()
+    for answer in answers:
+        assert (answer.status, answer.header("Content-Type")) == (404, JSON)
+        assert json.loads(answer.body) == {"message": f"{message} file not found"}
+
+
+def test_a_body_for_what_nginx_answers_itself_is_refused_in_json(library: Library, shipped: Server) -> None:
+    """A link's path; to it nothing can be sent, however large."""
+    target = f"/content/audio/song.mp3?{library.signed('audio/song.mp3')}"
+    answer = shipped.ask(target, method="POST", body=bytes(2 * MIB))
+    assert (answer.status, answer.header("Content-Type")) == (405, JSON)
+    with half_sent(shipped, {"Content-Length": str(9 * MIB)}, b"", target) as sent:
+        assert sent.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_too_long_or_malformed_is_refused_in_json(shipped: Server) -> None:
+    for target, headers, status in (
+        (f"/content?q={'x' * 9000}", {}, 414),
+        ("/content", {"X-Long": "x" * 9000}, 400),
+        ("/content", {"Host": "a b"}, 400),
+    ):
+        answer = shipped.ask(target, headers)
+        assert (answer.status, answer.header("Content-Type")) == (status, JSON)
+        assert json.loads(answer.body)["message"]
+
+
 def test_nginx_guesses_no_type(library: Library, backend_port: int) -> None:
     with obedient_nginx(library, backend_port) as nginx:
         answer = nginx.ask("/content/x", {"X-Path": "/_library/content/images/all.html"})

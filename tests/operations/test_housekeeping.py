@@ -1,5 +1,6 @@
 """What real workers do beside their requests."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 import requests
 
-from library_server.operations.housekeeping import _do
+from library_server.metrics import metrics
+from library_server.operations.housekeeping import _do, _push
+from library_server.shared.gate import RedisAway
+from library_server.usage.counting import COUNTS, tally
 from library_server.web.caching import look_for_changes
 from tests.conftest import Servers
 from tests.uploads.folders import Folders
@@ -76,3 +80,41 @@ def soon(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_what_redis_did_not_take_is_pushed_again_though_nothing_is_counted_since(app: Any, redis: Any) -> None:
+    gate = app.extensions["library_redis"]
+    run = gate.run
+    tally(app).add("view", 1)
+
+    def refuse(_: object) -> None:
+        raise RedisAway
+
+    gate.run = refuse
+    _do(app, _push)
+    gate.run = run
+    _do(app, _push)
+    assert redis.hvals(COUNTS) == [b"1"]
+    with app.app_context():
+        assert metrics().usage_in_workers._value.get() == 0
+
+
+def test_where_there_is_no_thread_to_be_had_the_next_request_tries_again(
+    make_app: Any, database_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "library-housekeeping":
+            tries.append(thread.name)
+            if len(tries) == 1:
+                raise RuntimeError("can't start new thread")
+        else:
+            begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    client = make_app(database_url, USAGE_FLUSH_SECONDS=3600).test_client()
+    for _ in range(3):
+        assert client.get("/content").status_code == 401
+    assert len(tries) == 2

@@ -1,7 +1,9 @@
 """Where gunicorn's workers run, and who takes a connection."""
 
+import logging
 import os
 import re
+import selectors
 import socket
 import time
 from collections import Counter
@@ -12,8 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
+from gunicorn.config import Config
+from gunicorn.sock import TCPSocket
 
 from library_server.operations import serving
+from library_server.operations.serving import Worker
 from tests.conftest import SECRET, Servers
 from tests.files.serving import HOST, gunicorn
 
@@ -107,3 +112,16 @@ def test_nobody_waits_for_as_long_as_others_go_on_asking(serve: Callable[..., An
                 answers += each.recv(1_000_000)
     routes = re.findall(r'"route":"([^"]+)"', (tmp_path / "log").read_text())
     assert routes.index("/content/age-ranges") < len(routes) / 2
+
+
+def test_a_full_worker_that_is_told_to_stop_stops_once() -> None:
+    """It was about to take nobody else, because it is full; then it takes nobody else, because it stops."""
+    opened, settings, log = socket.create_server((HOST, 0)), Config(), logging.getLogger()
+    worker = Worker(1, 0, [TCPSocket((HOST, 0), settings, log, fd=opened.detach())], None, 1, settings, log)
+    worker.poller = selectors.DefaultSelector()
+    worker.set_accept_enabled(True)
+    worker.alive = False
+    with closing(worker.tmp), closing(worker.poller):
+        for _ in range(2):
+            worker.set_accept_enabled(False)
+    assert worker.sockets[0].sock is None

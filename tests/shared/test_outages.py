@@ -23,6 +23,7 @@ from library_server.shared import redis as shared
 from library_server.shared.gate import PAUSE_SECONDS
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
+from library_server.web.caching import look_for_changes
 
 pytestmark = [pytest.mark.parametrize("shape", ["backend"]), pytest.mark.impatient]
 PATHS = ["/content/1", "/content", "/content/subjects", "/content?page=2"]
@@ -234,6 +235,47 @@ def test_counts_of_an_outage_are_written_after_it_once(
     assert sql("SELECT usage_count FROM content_library") == [{"usage_count": 7}]
 
 
+def test_a_redis_that_comes_back_as_it_was_long_ago_hides_no_edit(
+    serving: Flask, own: OwnRedis, as_parent: Any
+) -> None:
+    """Its memory was saved, then an item was edited, then it was started again from what was saved."""
+    client = serving.test_client()
+
+    def title() -> Any:
+        return client.get("/content/1", headers=as_parent).get_json()["content"]["title"]
+
+    with serving.app_context():
+        look_for_changes()
+    assert [title(), title()] == ["before", "before"]
+    saved = {key: own.ask("DUMP", key) for key in own.ask("KEYS", "*")}
+    assert {b"content_cache:1", b"library:generation"} <= saved.keys()
+    assert client.patch("/content/1", json={"title": "after"}, headers=as_parent).status_code == 200
+    with serving.app_context():
+        look_for_changes()
+    with stopped(own):
+        pass  # nobody asks meanwhile, so nobody notices
+    own.ask("FLUSHALL")
+    for key, value in saved.items():
+        own.ask("RESTORE", key, 60_000, value)
+    with serving.app_context():
+        look_for_changes()
+    assert title() == "after"
+    generation = own.ask("GET", "library:generation")
+    with serving.app_context():
+        look_for_changes()
+    assert own.ask("GET", "library:generation") == generation  # once
+
+
+def test_a_redis_that_may_not_say_who_it_is_is_used(serving: Flask, own: OwnRedis, as_parent: Any, sql: Any) -> None:
+    client = serving.test_client()
+    assert client.get("/content/1", headers=as_parent).status_code == 200
+    own.ask("ACL", "SETUSER", "default", "-info")
+    sql("UPDATE content_library SET title = 'after'")
+    with serving.app_context():
+        look_for_changes()
+    assert client.get("/content/1", headers=as_parent).get_json()["content"]["title"] == "after"
+
+
 class Slow(socketserver.ThreadingUnixStreamServer):
     """Passes everything to the Redis behind it, each answer `delay` seconds late."""
 
@@ -279,7 +321,8 @@ def test_a_slow_redis_is_asked_once_a_request(
             thread.start()
             app = make_app(database_url, REDIS_URL=f"unix://{path}?db=0", CACHE_TTL=600)
             client = app.test_client()
-            client.get("/content", headers=as_parent)
+            for _ in range(2):  # the second time the fast lane shows Redis its script
+                client.get("/content", headers=as_parent)
             server.delay = shared.LONG_SECONDS + 0.005
             trips: list[int] = []
             gate = app.extensions["library_redis"]
@@ -288,6 +331,13 @@ def test_a_slow_redis_is_asked_once_a_request(
             for number in range(2, 6):
                 trips.clear()
                 assert client.get(f"/content?page={number}", headers=as_parent).status_code == 200
+                assert len(trips) <= 1
+            token = as_parent["Authorization"].split(" ")[1]
+            own.ask("SET", f"blacklisted_token:{token}", 1, "EX", 60)
+            for path in ("/content", "/content?page=9"):  # kept, and not kept
+                trips.clear()
+                answer = client.get(path, headers=as_parent)
+                assert (answer.status_code, answer.get_json()["message"]) == (401, "Token has been revoked")
                 assert len(trips) <= 1
             server.shutdown()
             with app.app_context():

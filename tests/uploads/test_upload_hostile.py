@@ -1,5 +1,6 @@
 """Uploads that mean harm, and servers that fail in the middle: names, bytes, databases."""
 
+import errno
 import time
 import zlib
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from library_server.catalog.services import item_changed
+from library_server.extensions import db
 from tests.conftest import Servers
 from tests.uploads import samples
 from tests.uploads.faults import blocked, closed_to_all, read_only, refusing, unreadable, wait_for
@@ -219,6 +222,29 @@ def test_a_database_that_goes_for_good_in_the_middle_leaves_nothing_that_a_sweep
     swept = app.test_cli_runner().invoke(args=["library", "sweep", "--older-than", "0"])
     assert swept.exit_code == 0, swept.exception
     assert (folders.kept(), folders.waiting()) == ([], [])
+
+
+def test_an_upload_that_fails_takes_no_file_from_the_one_that_waits_for_it(
+    upload: Upload, sql: Callable[..., Any], folders: Folders, app: Flask
+) -> None:
+    with ThreadPoolExecutor(2) as pool, app.app_context():
+        others: list[Any] = []
+
+        def fail(session: object) -> None:
+            if not others:
+                others.append(pool.submit(upload, b"words", "x.txt", **ITEM, title="Honey"))
+                wait(others, timeout=1)
+                raise OSError(errno.EIO, "a commit that fails")
+
+        event.listen(db.session, "before_commit", fail)
+        try:
+            assert pool.submit(upload, b"words", "x.txt", **ITEM, title="Bread").result(20).status_code == 500
+        finally:
+            event.remove(db.session, "before_commit", fail)
+        assert others[0].result(20).status_code == 201
+    assert folders.kept() == [row["file_path"] for row in sql("SELECT file_path FROM content_library")]
+    assert len(folders.kept()) == 1
+    assert folders.waiting() == []
 
 
 def test_a_failure_after_the_row_is_there_keeps_its_file(

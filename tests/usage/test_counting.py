@@ -1,11 +1,14 @@
 """Counting: what counts, and that nothing is lost or counted twice, whatever crashes."""
 
 import random
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from library_server.lib.clock import utc_now
 from library_server.shared.gate import RedisAway
@@ -262,3 +265,39 @@ def test_the_command_says_what_it_wrote(app: Flask, client: Any, as_child: Any, 
         tally().push()
     said = app.test_cli_runner().invoke(args=["library", "flush-usage"])
     assert (said.exit_code, said.output) == (0, "1 views and 0 downloads written.\n")
+
+
+@one_shape
+def test_who_holds_an_item_for_long_is_not_waited_for(
+    context: Any, make_item: Any, sql: Any, redis: Any, database_url: str
+) -> None:
+    free, held = make_item(), make_item()
+    for item in (free, held):
+        redis.hset(COUNTS, field_of("view", item, utc_now()), 2)
+    with closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute("SELECT FROM content_library WHERE id = %s FOR UPDATE", (held,))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            flush()
+        assert sql("SELECT id FROM content_library WHERE id = %s FOR UPDATE NOWAIT", (free,)) == [{"id": free}]
+    assert (flush(), flush()) == (Flushed(views=4), Flushed())
+    assert (usage_of(sql, free), usage_of(sql, held)) == (2, 2)
+
+
+@pytest.mark.parametrize("shape", ["guide"])
+def test_progress_with_an_item_and_its_count_do_not_wait_for_each_other(
+    context: Any, make_item: Any, sql: Any, redis: Any, database_url: str, child: int
+) -> None:
+    item = make_item()
+    redis.hset(COUNTS, field_of("view", item, utc_now()), 2)
+    with closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute("INSERT INTO progress (child_id, content_id) VALUES (%s, %s)", (child, item))
+        assert flush() == Flushed(views=2)
+
+
+@one_shape
+def test_the_highest_number_goes_no_higher(context: Any, make_item: Any, sql: Any, redis: Any) -> None:
+    full, other = make_item(usage_count=2**31 - 2), make_item()
+    for item in (full, other):
+        redis.hset(COUNTS, field_of("view", item, utc_now()), 5)
+    assert flush() == Flushed(views=10)
+    assert (usage_of(sql, full), usage_of(sql, other)) == (2**31 - 1, 5)

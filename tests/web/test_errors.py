@@ -250,6 +250,17 @@ def test_a_connection_that_postgresql_has_closed_costs_nobody_an_error(client, a
 
 
 @one_shape
+def test_a_postgresql_whose_host_has_vanished_is_given_up(app):
+    """Nobody closes the connection then; after half a minute the kernel does."""
+    with app.app_context():
+        told = db.session.connection().connection.dbapi_connection.get_dsn_parameters()
+        db.session.rollback()
+    idle, between, tries = (int(told[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert idle + between * tries <= 30
+    assert 0 < int(told["tcp_user_timeout"]) <= 30_000
+
+
+@one_shape
 def test_a_request_that_failed_leaves_nothing_behind_for_the_next(app, client, as_parent, make_item, sql):
     item = make_item(title="Before")
 

@@ -162,6 +162,21 @@ def test_one_that_hangs_is_asked_by_one_thread_however_many_want_to_know(app: Fl
     assert (probe.found(5).status, len(runs)) == ("ok", 1)
 
 
+def test_where_there_is_no_thread_to_be_had_it_fails_and_is_tried_again(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    probe = Probe(lambda: "ok", remember=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        probe.start(app)
+        assert probe.found(5).status == "failed"
+    probe.start(app)
+    assert probe.found(5).status == "ok"
+
+
 def test_the_answer_may_not_be_kept(start: Start) -> None:
     answer = start().test_client().get("/health")
     assert answer.headers["Cache-Control"] == "no-store"

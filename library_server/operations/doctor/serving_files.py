@@ -16,6 +16,7 @@ from library_server.operations.schema_report import Finding
 from library_server.storage.base import FileMissing, Storage
 from library_server.web.files import Tree
 from library_server.web.links import file_url
+from library_server.web.watch import HEADER
 
 LOOKED_AT = 2000  # files, for one to try
 SMALLEST, LARGEST = 16, 1024 * 1024  # bytes of it
@@ -105,7 +106,7 @@ def _names_instead_of_bytes(name: str, straight: bool) -> Finding:
 def _not_sent(name: str, answer: Answer) -> Finding:
     if answer.status == 403 and answer.message.startswith("Link"):
         return fail(name, f"a link made with our SECRET_KEY is refused ({answer.message}).", SECRET_MEND)
-    if answer.status == 404 and answer.message.endswith("file not found"):
+    if answer.status == 404 and HEADER in answer.headers:  # nginx's own answers have the same words
         told = "the server does not find a file that is here."
         return fail(name, told, FOLDERS_MEND)
     if answer.status in (403, 404) and current_config().use_x_accel_redirect:
