@@ -29,6 +29,7 @@ SAMPLE = Path(__file__).parent / "sample"
 TOKEN_HOURS = 12
 START_SECONDS = 30
 STOP_SECONDS = 10
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("dev")
@@ -176,12 +177,15 @@ def _say_hello(people: list[Person], secret: str, port: int) -> None:
 
 @contextmanager
 def _signals_end_us() -> Iterator[None]:
-    """SIGTERM and a closed terminal end us as Ctrl-C does, so that everything is stopped in order."""
+    """SIGTERM and a closed terminal end us as Ctrl-C does, so that everything is stopped in order.
+
+    SIGINT too where a script started us in the background, and with that let it be ignored.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, end) for number in ENDING}
     try:
         yield
     finally:

@@ -310,7 +310,7 @@ def verify(item, attempt):
 @guide_only
 def test_a_weak_skill_is_found_among_thousands_of_more_urgent_items(sql, ask, make_item, tried):
     sql(FILL.format(items=4000))
-    tried(make_item(skill_objectives=["blending"], difficulty_level="easy"), 45)
+    tried(make_item(skill_objectives=["blending"], difficulty_level="standard", active=False), 45)
     rare = {make_item(skill_objectives=["blending"], difficulty_level="easy", download_priority=10) for _ in range(3)}
     sql(FILL.format(items=300))  # so that they are not the newest
     sql("UPDATE content_library SET usage_count = NULL, success_rate = NULL")
