@@ -15,7 +15,7 @@ from library_server.extensions import db
 from library_server.file_lane import FileLane
 from library_server.lib import signing
 from library_server.web import links
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.conftest import bearer
 from tests.test_lane import ORIGIN, ORIGINS, ask, counted, reset, without_reset
 

@@ -17,7 +17,7 @@ from library_server.metrics import metrics
 from library_server.shared.gate import RedisAway
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 
 log = logging.getLogger(__name__)
 

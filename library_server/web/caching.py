@@ -8,7 +8,6 @@ import functools
 import hashlib
 import math
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +16,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from flask import Response, current_app, request
 from pydantic import BaseModel
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from library_server.config import current_config
@@ -29,15 +27,14 @@ from library_server.shared.gate import GENERATION, GENERATION_SECONDS, RedisAway
 from library_server.shared.redis import Script, redis
 from library_server.version import __version__
 from library_server.web import links, replica
+from library_server.web.changes import look_for_changes
 from library_server.web.responses import Page, answer
 
 JITTER = 0.1  # of CACHE_TTL, so that what was cached together is not rebuilt together
 GRACE_SECONDS = 30  # an entry past its time is served on while one caller rebuilds it
 LOCK_SECONDS = 5
-RUN = "library:redis_run"  # which run of Redis the generation is of
 _WAIT_SECONDS, _LOOK_SECONDS = 0.5, 0.02
 
-_NEWS = text("DELETE FROM library_change")
 # An entry begins with its generation and the second at which it wants to be rebuilt.
 _OUTDATE = Script("""
 local head, rest = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) %d+( .*)$')
@@ -130,37 +127,6 @@ def query_key(schema: type[BaseModel]) -> KeyOf:
         return f"search_cache:{hashlib.sha256(told.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
     return key_of
-
-
-def look_for_changes() -> None:
-    """Ends every entry if somebody has written to the catalogue and Redis was not told yet, from whichever server.
-
-    The notes of changes are taken away only when Redis was told; so a server that cannot tell it stops using it, and so
-    does every other that looks. Raises SQLAlchemy's errors, and RedisAway.
-    """
-    _look_who_answers()
-    with db.engine.connect() as connection:
-        if connection.execute(_NEWS).rowcount:
-            redis.gate.forget()
-        if not redis.gate.forgets:
-            connection.commit()
-    redis.gate.unsure = False
-
-
-def _look_who_answers() -> None:
-    """Ends every entry if Redis was started anew, or another has come in its place, since it was last looked.
-
-    What it then holds may be from before the latest changes, and so may its generation. Raises RedisAway.
-    """
-    batch = redis.batch()
-    told, known = batch.add("INFO", "server"), batch.add("GET", RUN)
-    batch.send()
-    run = re.search(rb"run_id:(\w+)", told.answer) if isinstance(told.answer, bytes) else None
-    if run is None or run[1] == known.get():  # it may not say who it is
-        return
-    redis.gate.forget()
-    if not redis.gate.forgets:
-        batch.add("SET", RUN, run[1], "EX", GENERATION_SECONDS).get()
 
 
 def outdate(keys: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import make_url, text
 from library_server.extensions import db
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.conftest import bearer, make_parent, run_sql
 from tests.nginx import servers as run
 

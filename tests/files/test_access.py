@@ -12,7 +12,7 @@ from sqlalchemy import event
 from library_server.extensions import db
 from library_server.lib import signing
 from library_server.web import links
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.conftest import bearer, make_parent
 from tests.files.serving import put_files, reader
 

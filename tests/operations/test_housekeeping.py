@@ -13,7 +13,7 @@ from library_server.metrics import metrics
 from library_server.operations.housekeeping import _do, _push
 from library_server.shared.gate import RedisAway
 from library_server.usage.counting import COUNTS, tally
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.conftest import Servers
 from tests.uploads.folders import Folders
 from tests.uploads.server import running

@@ -15,7 +15,7 @@ from library_server.recommendations import candidates, kept, pools, ranking, sco
 from library_server.recommendations.items import Average, Candidate
 from library_server.recommendations.profile import Attempt, Profile, Result, results_of
 from library_server.recommendations.quick import Scorer, Standing
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.conftest import make_child
 from tests.recommendations.test_route import FILL, TRIED, guide_only, ids
 

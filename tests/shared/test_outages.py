@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from redis import Redis
 from library_server.dev import embedded
 from library_server.extensions import db
 from library_server.shared import redis as shared
-from library_server.shared.gate import PAUSE_SECONDS
+from library_server.shared.gate import PAUSE_SECONDS, RedisAway
 from library_server.usage.counting import tally
 from library_server.usage.flushing import flush
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 
 pytestmark = [pytest.mark.parametrize("shape", ["backend"]), pytest.mark.impatient]
 PATHS = ["/content/1", "/content", "/content/subjects", "/content?page=2"]
@@ -84,6 +84,16 @@ def tries(serving: Flask) -> list[float]:
 
 def statuses(app: Flask, headers: Any, rounds: int = 5) -> set[int]:
     return {app.test_client().get(path, headers=headers).status_code for path in PATHS * rounds}
+
+
+def look_until_sure() -> None:
+    """As housekeeping does: what fails is tried again."""
+    deadline, gate = time.monotonic() + BACK_SECONDS, shared.redis.gate
+    gate.unsure = True
+    while gate.unsure:
+        assert time.monotonic() < deadline
+        with suppress(RedisAway):
+            look_for_changes()
 
 
 @contextmanager
@@ -258,12 +268,23 @@ def test_a_redis_that_comes_back_as_it_was_long_ago_hides_no_edit(
     for key, value in saved.items():
         own.ask("RESTORE", key, 60_000, value)
     with serving.app_context():
-        look_for_changes()
+        look_until_sure()
     assert title() == "after"
     generation = own.ask("GET", "library:generation")
     with serving.app_context():
         look_for_changes()
     assert own.ask("GET", "library:generation") == generation  # once
+
+
+@pytest.mark.parametrize("outage", [stopped, frozen])
+def test_a_look_while_redis_is_away_makes_nobody_sure_of_what_it_holds(
+    outage: Callable[..., Any], serving: Flask, own: OwnRedis
+) -> None:
+    with serving.app_context():
+        with outage(own), pytest.raises(RedisAway):
+            look_for_changes()
+        assert shared.redis.gate.unsure
+        look_until_sure()
 
 
 def test_a_redis_that_may_not_say_who_it_is_is_used(serving: Flask, own: OwnRedis, as_parent: Any, sql: Any) -> None:

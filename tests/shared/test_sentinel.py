@@ -17,7 +17,7 @@ from redis import Redis, RedisError
 from library_server.config import ConfigError
 from library_server.dev import embedded
 from library_server.extensions import db
-from library_server.web.caching import look_for_changes
+from library_server.web.changes import look_for_changes
 from tests.nginx.servers import free_port
 
 pytestmark = [pytest.mark.parametrize("shape", ["backend"]), pytest.mark.impatient]

@@ -14,7 +14,8 @@ from sqlalchemy import event
 
 from library_server.extensions import cache, db
 from library_server.shared.gate import GENERATION
-from library_server.web.caching import forget, look_for_changes
+from library_server.web.caching import forget
+from library_server.web.changes import look_for_changes
 
 pytestmark = pytest.mark.cold
 one_shape = pytest.mark.parametrize("shape", ["backend"])
