@@ -13,13 +13,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from library_server import storage
-from library_server.catalog.manifests import Difference, ManifestError, Report, Row, Table, read
+from library_server.catalog import staging
+from library_server.catalog.manifests import ManifestError, Report, Row, Table, read
 from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import ContentDraft
 from library_server.catalog.services import item_changed, remove_unused
 from library_server.extensions import db
 from library_server.lib import json
-from library_server.lib.clock import utc_now
 from library_server.storage.base import FileMissing, PathTaken
 from library_server.storage.local import LocalStorage
 from library_server.web.inputs import from_object
@@ -36,7 +36,6 @@ ITEMS = Table(
     file="file_path",
     starts_with={"usage_count": 0},
 )
-TIMES = ("created_at", "updated_at")
 MAX_DIFFERENCES = 100
 BATCH_ROWS = 10_000  # each is looked up among all that is there
 ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
@@ -74,14 +73,14 @@ def import_manifest(
         # PostgreSQL may take the table for as small as it was before, and would compare each row with each.
         connection.execute(text("SET LOCAL enable_nestloop = off; SET LOCAL jit = off"))
         with connection.begin_nested():  # a statement that fails ends this savepoint, and not our turn
-            _create_staging(connection, table)
+            staging.create(connection, table)
             with manifest.open(encoding="utf-8-sig", newline="") as lines:
                 header, rows = read(table, lines, report, progress)
                 changeable = [name for name in header if update and name not in table.key]
                 good = (row for row in rows if _bring_file(table, row, files, dry_run, copied, report))
                 _take_while_reading(
                     _batches(table, good),
-                    partial(_stage, connection, table),
+                    partial(staging.fill, connection, table),
                     partial(_take, connection, table, changeable, dry_run, report),
                 )
         if dry_run:
@@ -173,82 +172,12 @@ def _take_while_reading(
             taking.result()
 
 
-def _stage(connection: Connection, table: Table, lines: io.StringIO) -> None:
-    connection.execute(text("TRUNCATE library_import"))
-    cursor = connection.connection.cursor()
-    cursor.copy_expert(f"COPY library_import (line, {', '.join(table.columns)}) FROM STDIN (FORMAT csv)", lines)
-    connection.execute(text(f"ANALYZE library_import ({', '.join(table.key)})"))
-
-
 def _take(
     connection: Connection, table: Table, changeable: Sequence[str], dry_run: bool, report: Report, staged: int
 ) -> None:
     """Brings what is staged into the table. Nobody else uses the connection meanwhile."""
     if dry_run:
-        report.differences.extend(_compare(connection, table, changeable, MAX_DIFFERENCES - len(report.differences)))
-    _merge(connection, table, changeable, staged, report)
-
-
-def _create_staging(connection: Connection, table: Table) -> None:
-    columns = ", ".join(["line integer", *(f"{name} {table.types[name]}" for name in table.columns)])
-    connection.execute(text(f"CREATE TEMP TABLE library_import ({columns}) ON COMMIT DROP"))
-
-
-def _compare(connection: Connection, table: Table, changeable: Sequence[str], most: int) -> Iterator[Difference]:
-    """What `_merge` will do, in the order of the manifest, up to `most`."""
-    keys = ", ".join(f"new.{name}" for name in table.key)
-    names = ", ".join(f"CASE WHEN bool_or({_differs(table, name)}) THEN '{name}' END" for name in changeable)
-    statement = (
-        f"SELECT * FROM (SELECT new.line, ARRAY[{keys}]::text[] AS key, bool_and(old.id IS NULL) AS is_new, "
-        f"array_remove(ARRAY[{names}]::text[], NULL) AS columns "
-        f"FROM library_import new LEFT JOIN {_name(table)} old ON {_match(table)} GROUP BY new.line, {keys}) AS rows "
-        "WHERE is_new OR columns <> '{}' ORDER BY line LIMIT :most"
-    )
-    for line, key, is_new, columns in connection.execute(text(statement), {"most": most}):
-        yield Difference(line, tuple(key), () if is_new else tuple(columns))
-
-
-def _merge(connection: Connection, table: Table, changeable: Sequence[str], staged: int, report: Report) -> None:
-    now, updated = {"now": utc_now()}, 0
-    if changeable:
-        differs = " OR ".join(_differs(table, name) for name in changeable)
-        settings = ", ".join([*(f"{name} = new.{name}" for name in changeable), "updated_at = :now"])
-        statement = (
-            f"WITH changed AS (UPDATE {_name(table)} old SET {settings} FROM library_import new "
-            f"WHERE {_match(table)} AND ({differs}) RETURNING new.line) SELECT count(DISTINCT line) FROM changed"
+        report.differences.extend(
+            staging.compare(connection, table, changeable, MAX_DIFFERENCES - len(report.differences))
         )
-        updated = connection.execute(text(statement), now).scalar_one()
-    columns = ", ".join(table.columns)
-    starts = {name: str(value) for name, value in table.starts_with.items()} | dict.fromkeys(TIMES, ":now")
-    statement = (
-        f"INSERT INTO {_name(table)} ({columns}, {', '.join(starts)}) "
-        f"SELECT {columns}, {', '.join(starts.values())} FROM library_import new "
-        f"WHERE NOT EXISTS (SELECT FROM {_name(table)} old WHERE {_match(table)}) ORDER BY line"
-    )
-    added = connection.execute(text(statement), now).rowcount
-    report.added += added
-    report.updated += updated
-    report.unchanged += staged - added - updated
-
-
-def _name(table: Table) -> str:
-    return table.model.__tablename__
-
-
-def _match(table: Table) -> str:
-    """That `old` is the row which `new` is: a missing text counts as empty."""
-    texts = [name for name in table.key if table.types[name] == "text"]
-    return " AND ".join(
-        f"coalesce(old.{name}, '') = new.{name}" if name in texts else f"old.{name} = new.{name}" for name in table.key
-    )
-
-
-def _differs(table: Table, name: str) -> str:
-    if table.types[name] != "json":
-        return f"old.{name} IS DISTINCT FROM new.{name}"
-    # jsonb knows equal values in another spelling, but takes no NUL and no half surrogate pair, which json may hold
-    unusual = f"old.{name}::text ~* '\\\\u(0000|d[89a-f])'"
-    return (
-        f"CASE WHEN {unusual} THEN old.{name}::text IS DISTINCT FROM new.{name}::text "
-        f"ELSE old.{name}::jsonb IS DISTINCT FROM new.{name}::jsonb END"
-    )
+    staging.merge(connection, table, changeable, staged, report)
