@@ -635,6 +635,7 @@ def test_while_postgresql_is_away_an_email_makes_no_editor(client, start, as_par
     assert_unavailable(start(NO_POSTGRES, CONTENT_EDITORS="boss@example.org").post("/content", headers=as_parent))
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize("shape", ["guide"])
 def test_while_postgresql_is_away_an_editor_by_email_reads_what_is_kept(start, as_parent, make_item):
     settings = {"CONTENT_EDITORS": "boss@example.org", "CACHE_TTL": 600}
