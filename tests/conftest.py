@@ -29,6 +29,7 @@ from library_server.shared import redis as shared_redis
 SECRET = "a-secret-of-the-tests-that-is-long-enough"
 # What tests write past the server shows at once, and nothing happens behind their back.
 QUIET = {"CACHE_TTL": 0, "CACHE_POLL_SECONDS": 0, "USAGE_FLUSH_SECONDS": 0}
+KEPT_HOUSE = {"CACHE_POLL_SECONDS", "USAGE_FLUSH_SECONDS"}  # a test that sets one of them wants the thread
 LIMITS = ("DEFAULT", "SEARCH", "UPLOAD", "FILES", "ANONYMOUS")
 SCHEMAS = Path(embedded.__file__).parent / "schema"
 
@@ -129,10 +130,12 @@ def make_app(
             **QUIET,
             **{f"RATE_LIMIT_{name}": "1000000 per minute" for name in LIMITS},
         }
-        if not pytestconfig.getoption("lane"):
-            return create_app(defaults | settings)
-        app = create_app(defaults | {"CACHE_TTL": 3600} | settings)
-        app.test_client_class = WarmedClient
+        lane = pytestconfig.getoption("lane")
+        app = create_app(defaults | ({"CACHE_TTL": 3600} if lane else {}) | settings)
+        if lane:
+            app.test_client_class = WarmedClient
+        if not KEPT_HOUSE & settings.keys():
+            app.extensions["library_housekeeper"] = os.getpid()  # so nobody else begins to
         return app
 
     return make

@@ -27,18 +27,17 @@ _TICK_SECONDS = 0.25
 
 
 def start_once() -> None:
-    """Starts the thread of this process, unless it runs or has nothing to do. For ``before_request``: after a fork."""
-    config, app = current_config(), current_app._get_current_object()  # type: ignore[attr-defined]
+    """Starts the thread of this process, unless it runs. For ``before_request``: after a fork."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
     if app.extensions.get("library_housekeeper") == os.getpid():
         return
     app.extensions["library_housekeeper"] = os.getpid()
-    if config.usage_flush_seconds or config.cache_poll_seconds:
-        try:
-            threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
-        except RuntimeError:  # there is no thread to be had; the next request tries again
-            del app.extensions["library_housekeeper"]
-            return
-        atexit.register(_do, app, _push)  # what was counted last, when a worker stops
+    try:
+        threading.Thread(target=_keep_house, args=(app,), name="library-housekeeping", daemon=True).start()
+    except RuntimeError:  # there is no thread to be had; the next request tries again
+        del app.extensions["library_housekeeper"]
+        return
+    atexit.register(_do, app, _push)  # what was counted last, when a worker stops
 
 
 def _keep_house(app: Flask) -> None:

@@ -5,9 +5,13 @@ it before; so there are as many files as workers, where files by process id woul
 MAX_REQUESTS replaces.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -17,6 +21,8 @@ from library_server import metrics
 from library_server.web.logs import JsonLines
 
 MEMORY = "/dev/shm"  # noqa: S108 (tempfile makes the name)
+PREFIX = "library-metrics-"
+YOUNG_SECONDS = 60  # a folder that was made just now may be locked any moment
 
 _kept: dict[str, str] = {"name": "main"}
 _taken: set[int] = set()
@@ -35,9 +41,32 @@ class JsonLogger(Logger):
 def share_metrics() -> None:
     """Makes a fresh directory for them, in memory where that can be, else in TMPDIR; once a server."""
     if "directory" not in _kept:
-        memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
-        _kept["directory"] = tempfile.mkdtemp(prefix="library-metrics-", dir=memory)
+        memory = MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir()
+        _remove_left_over(Path(memory))
+        _kept["directory"] = tempfile.mkdtemp(prefix=PREFIX, dir=memory)
+        _lock(Path(_kept["directory"]))
         metrics.share(_kept["directory"], lambda: _kept["name"])
+
+
+def _remove_left_over(memory: Path) -> None:
+    """What servers left there that were killed: nobody holds its lock."""
+    for directory in memory.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is another user's, or in use
+            if time.time() - directory.stat().st_mtime > YOUNG_SECONDS:
+                lock = _lock(directory)
+                shutil.rmtree(directory, ignore_errors=True)
+                os.close(lock)
+
+
+def _lock(directory: Path) -> int:
+    """Holds it until this process and all that are forked from it have ended."""
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -57,6 +57,18 @@ def test_a_worker_that_stops_hands_over_what_it_has_counted(
         assert sum(map(int, redis.hvals("library:usage:counts"))) == 10
 
 
+def test_where_commands_do_the_rest_counts_still_leave_the_worker(
+    database_url: str, servers: Servers, redis: Any, tmp_path: Path, as_parent: Any, make_item: Any, sql: Any
+) -> None:
+    path = f"/content/{make_item()}"
+    times = {"USAGE_FLUSH_SECONDS": 0, "CACHE_POLL_SECONDS": 0}
+    with running(Folders.below(tmp_path), database_url, servers.redis_url, **times) as server:
+        assert requests.get(server.url + path, headers=as_parent, timeout=10).status_code == 200
+        soon(lambda: redis.hvals(COUNTS) == [b"1"])
+        soon(lambda: sql("SELECT count(*) FROM library_moved") == [{"count": 0}])  # of lists
+    assert sql("SELECT coalesce(usage_count, 0) AS n FROM content_library") == [{"n": 0}]  # not yet flushed
+
+
 def test_a_job_that_no_outage_explains_is_said_once_until_it_works(app: Any, sql: Any, caplog: Any) -> None:
     """Here a table is not there."""
 

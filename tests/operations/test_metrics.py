@@ -1,6 +1,7 @@
 """What /metrics tells, whom, and that workers who come and go lose nothing."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -245,6 +246,23 @@ def test_workers_count_together_and_their_successors_go_on(
         assert counted["library_build_info", frozenset({("version", __version__)})] == 1
         assert {path.name for path in folder.iterdir()} <= set(files)
     assert not folder.exists()
+
+
+def test_what_a_killed_server_left_is_removed_by_the_next_and_nothing_of_those_that_live(
+    database_url: str, servers: Servers, redis: Any, tmp_path: Path
+) -> None:
+    place = Folders.below(tmp_path), database_url, servers.redis_url
+    with running(*place) as lives:
+        (used,) = _directories_of(lives.process.pid)
+        with running(*place) as killed:
+            (left,) = _directories_of(killed.process.pid)
+            for process in (killed.process, *killed.workers()):
+                process.kill()
+        assert left.is_dir()
+        for folder in (used, left):
+            os.utime(folder, (0, 0))
+        with running(*place):
+            assert (used.is_dir(), left.is_dir()) == (True, False)
 
 
 def _directories_of(pid: int) -> set[Path]:
