@@ -18,7 +18,7 @@ from library_server import storage
 from library_server.accounts import services
 from library_server.actor import Actor
 from library_server.files.queries import retired_key
-from library_server.lane import FRESH, UNREVOKED, Environ, Start, counter_of, leave, revocations
+from library_server.lane import FRESH, UNREVOKED, Environ, Start, counter_of, leave
 from library_server.lib import filenames, signing
 from library_server.lib.media_types import CONTENT_TYPES
 from library_server.lib.paths import is_safe
@@ -44,17 +44,18 @@ _UNUSUAL = tuple(
 )
 # Only where it is known that the file is not retired.
 _SHOWN = "if string.sub(redis.call('GET', KEYS[2]) or '', -6) ~= '\\nfalse' then return false end"
-_LOOK, _LOOK_SIGNED_IN = Script(limits.HIT + _SHOWN + FRESH), Script(limits.HIT + UNREVOKED + _SHOWN + FRESH)
+_LOOK = Script(limits.HIT + UNREVOKED + _SHOWN + FRESH)
+_LINK_ALONE: services.Revocation = ([], [])
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A file by its path, and by whom: as limits name them and as the log does; with a token, what would revoke it."""
+    """A file by its path, and by whom: as limits name them and as the log does; what would revoke the token."""
 
     path: str
     caller: str
     kind: str
-    revocations: tuple[list[tuple[str, ...]], list[str], list[str]] | None
+    revocation: services.Revocation
 
 
 @functools.lru_cache(1024)
@@ -106,14 +107,16 @@ class FileLane:
         expires, signature = link.groups()
         if not signing.verify(self._key, signature, "all", expires, path) or int(expires) <= time.time():
             return None
-        return Asked(path, f"ip-{address_of(environ, self._config.trusted_proxies)}", "anonymous", None)
+        return Asked(path, f"ip-{address_of(environ, self._config.trusted_proxies)}", "anonymous", _LINK_ALONE)
 
     def _with_token(self, path: str, query: str, header: str) -> Asked | None:
         recalled = None if query else services.recall(self._app, header)
         if recalled is None:
             return None
         token, claims = recalled
-        return Asked(path, Actor(claims.user, claims.kind).user_id, claims.kind, revocations(token, claims.jti))
+        return Asked(
+            path, Actor(claims.user, claims.kind).user_id, claims.kind, services.revocation_of(token, claims.jti)
+        )
 
     def _answer(self, environ: Environ, asked: Asked, start_response: Start) -> bool:
         """Whether it was given; if not, the normal way is to be gone."""
@@ -141,16 +144,15 @@ class FileLane:
         if len(self._limits) > 1 or not self._config.cache_ttl or gate.away or gate.forgets or gate.unsure:
             return None
         batch, seconds = batch_of_a_request(gate), limit.get_expiry()
-        questions, revoked, jtis = asked.revocations or ([], [], [])
+        revoked, jti = asked.revocation
         keys = [GENERATION, retired_key(asked.path), counter_of(limit, asked.caller, SCOPE)]
         given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds]
         try:
-            script = _LOOK if asked.revocations is None else _LOOK_SIGNED_IN
-            told = script.call(batch, keys + revoked, [*given, *jtis])
+            told = _LOOK.call(batch, keys + revoked, [*given, *jti])
         except RedisAway:
             return None
         if not isinstance(told, list) or not caching.read_entry(told[0]):
-            leave(environ, batch, questions, told)
+            leave(environ, batch, asked.revocation, told)
             return None
         return limits.left_of(limit.amount, seconds, *told[1:])
 

@@ -42,11 +42,8 @@ local counted = hit(KEYS[3], tonumber(ARGV[3]), tonumber(ARGV[4]), 1)
 if counted[1] == 0 then return false end
 return {entry, counted[2], counted[3], counted[4]}
 """
-# To stand before it. KEYS, after its own: the revoked token, revoked jtis. ARGV, after its own: perhaps a jti.
-UNREVOKED = """
-if redis.call('EXISTS', KEYS[4]) == 1 then return 'revoked' end
-if ARGV[5] and redis.call('SISMEMBER', KEYS[5], ARGV[5]) == 1 then return 'revoked' end
-"""
+# To stand before it, with what `limits.REVOKED` wants after its own KEYS and ARGV.
+UNREVOKED = f"{limits.REVOKED} if revoked(4, 5) then return 'revoked' end\n"
 _LOOK = Script(limits.HIT + UNREVOKED + FRESH)
 
 Environ = dict[str, Any]
@@ -135,16 +132,16 @@ class FastLane:
         limit, batch = wanted.route.limit, batch_of_a_request(self._gate)
         seconds = limit.get_expiry()
         counter = counter_of(limit, caller.user_id, wanted.route.scope)
-        questions, revoked, jtis = revocations(token, jti)
-        keys = [GENERATION, wanted.key, counter, *revoked]
-        given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds, *jtis]
+        revocation = services.revocation_of(token, jti)
+        keys = [GENERATION, wanted.key, counter, *revocation[0]]
+        given: list[str | int | bytes] = [self._fingerprint, int(time.time()), limit.amount, seconds, *revocation[1]]
         try:
             told = _LOOK.call(batch, keys, given)
         except RedisAway:
             return None
         found = caching.read_entry(told[0]) if isinstance(told, list) else None
         if found is None:
-            leave(environ, batch, questions, told)
+            leave(environ, batch, revocation, told)
             return None
         return found[1].page, limits.left_of(limit.amount, seconds, *told[1:])
 
@@ -174,15 +171,9 @@ def counter_of(limit: RateLimitItem, caller: str, scope: str) -> str:
     return limits.named(limit.key_for(caller, scope))
 
 
-def revocations(token: str, jti: str | None) -> tuple[list[tuple[str, ...]], list[str], list[str]]:
-    """What UNREVOKED answers, and what it wants for it: KEYS and ARGV."""
-    keys = [f"{services.REVOKED_TOKEN}{token}", services.REVOKED_JTIS]
-    return services.revocation_questions(token, jti), keys, [] if jti is None else [jti]
-
-
-def leave(environ: Environ, batch: Batch, questions: Iterable[tuple[str, ...]], told: Any) -> None:
+def leave(environ: Environ, batch: Batch, revocation: services.Revocation, told: Any) -> None:
     """To the normal way: it need not wait once more for what was waited for here, nor ask what UNREVOKED has told."""
-    for question in questions:
+    for question in services.questions(revocation):
         batch.know(question, int(told == b"revoked"))
     environ[watch.BATCH] = batch
 

@@ -61,8 +61,8 @@ def _guarded(view: Callable[P, R], shared: Shared | None) -> Callable[P, R]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.library_sign_in = _begin()
-        g.library_caller = g.library_sign_in.caller
+        begun = g.library_sign_in = _begin()
+        g.library_caller, g.library_revocation = begun.caller, begun.revocation
         if prefetch is not None:
             prefetch(**kwargs)
         return admitted(*args, **kwargs)
@@ -99,7 +99,7 @@ def _finish(begun: services.SignIn) -> Actor:
     try:
         g.library_actor = begun.finish()
     except NotSignedIn:
-        g.library_caller = None
+        g.library_caller, g.library_revocation = None, ([], [])
         count_refusal()
         raise
     return current_actor()

@@ -27,11 +27,15 @@ _ADMITTED = "library_admitted"
 _REMEMBERED = re.compile(rb"(\d{1,12}) (\d{0,18})")  # when, and a child's parent
 
 
+Revocation = tuple[list[str], list[str]]  # keys in Redis, of the revoked token and of revoked jtis; its jti, if any
+
+
 @dataclass(frozen=True)
 class SignIn:
     """A token that is good by itself; Redis and PostgreSQL are still to be asked."""
 
     claims: Claims
+    revocation: Revocation
     revocations: list[Reply]
     remembered: Reply
 
@@ -68,15 +72,20 @@ def begin(header: str | None) -> SignIn:
     """
     token = tokens.from_header(header)
     claims = tokens.verify(token, current_config().secret_key)
-    batch = redis.batch()
-    revocations = [batch.add(*question) for question in revocation_questions(token, claims.jti)]
-    return SignIn(claims, revocations, batch.add("GET", _user_key(claims)))
+    batch, revocation = redis.batch(), revocation_of(token, claims.jti)
+    revocations = [batch.add(*question) for question in questions(revocation)]
+    return SignIn(claims, revocation, revocations, batch.add("GET", _user_key(claims)))
 
 
-def revocation_questions(token: str, jti: str | None) -> list[tuple[str, ...]]:
+def revocation_of(token: str, jti: str | None) -> Revocation:
+    """What `limits.REVOKED` wants to know of a token."""
+    return [f"{REVOKED_TOKEN}{token}", REVOKED_JTIS], [] if jti is None else [jti]
+
+
+def questions(revocation: Revocation) -> list[tuple[str, ...]]:
     """The commands that Redis answers with 1 where the token is revoked."""
-    questions: list[tuple[str, ...]] = [("EXISTS", f"{REVOKED_TOKEN}{token}")]
-    return questions if jti is None else [*questions, ("SISMEMBER", REVOKED_JTIS, jti)]
+    keys, jti = revocation
+    return [*(("EXISTS", token) for token in keys[:1]), *(("SISMEMBER", REVOKED_JTIS, one) for one in jti)]
 
 
 def authenticate(header: str | None) -> Actor:

@@ -64,12 +64,17 @@ class Candidate:
     @cached_property
     def proven(self) -> float:
         """How far its success counts for its difficulty, 0 to `BELIEVED`: the more it was used, the more."""
-        return 0.0 if self.success is None else BELIEVED * self.uses / (self.uses + FEW)
+        return 0.0 if self.success is None else BELIEVED * self.used / (self.used + FEW)
 
     @property
     def popularity(self) -> float:
         """Doublings of use: a few views today move nothing."""
         return float((self.uses + 1).bit_length() - 1)
+
+    @cached_property
+    def used(self) -> int:
+        """`uses` as scores see them: what the last doubling came to, so that a few views today move nothing."""
+        return (1 << int(self.popularity)) - 1
 
     @cached_property
     def kind(self) -> tuple[str, int | None]:
@@ -97,6 +102,6 @@ class Average:
         for item in candidates:
             logs.append(item.popularity)
             if item.success is not None:
-                uses += item.uses + 1
-                successes += (item.uses + 1) * item.success
+                uses += item.used + 1
+                successes += (item.used + 1) * item.success
         return cls(successes / uses if uses else 50.0, math.fsum(logs) / len(logs), max(logs))

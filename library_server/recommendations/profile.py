@@ -64,6 +64,7 @@ class Profile:
     challenges: frozenset[str] = frozenset()
     attempts: Sequence[Attempt] = ()
     mastered: frozenset[int] = frozenset()  # the items that are not offered again
+    whole: bool = True  # `attempts` are all that there are
 
     @cached_property
     def by_item(self) -> dict[int, Attempt]:
@@ -98,10 +99,12 @@ def build(
     attempts: Sequence[Attempt],
     mastered: frozenset[int],
     ranges: Iterable[str],
+    whole: bool = True,
 ) -> Profile:
     """The profile of a row of ``child``, scores by skill (0 to 100), the latest attempts and all that is mastered.
 
-    `ranges` are the library's. What the child did counts before what a table of scores says.
+    `ranges` are the library's; `whole` says that there are no more attempts. What the child did counts before what a
+    table of scores says.
     """
     age = stored.whole(child.get("age"), 0, MAX_AGE)
     level = child.get("current_phonemic_level")
@@ -116,6 +119,7 @@ def build(
         challenges=frozenset(stored.skills(child.get("skill_challenges"))),
         attempts=attempts,
         mastered=mastered,
+        whole=whole,
     )
 
 

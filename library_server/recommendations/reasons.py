@@ -59,6 +59,8 @@ def _skill_need(child: Profile, item: Candidate) -> str | None:
     if name in child.challenges and name not in child.strengths:
         return f"Practises {_words(name)}, which is among the skills to work on."
     if result is None and name not in child.strengths and (child.results or child.strengths or child.challenges):
+        if not child.whole:
+            return f"Practises {_words(name)}, for which there is no recent result."
         return f"Introduces {_words(name)}, for which there is no result yet."
     return None
 

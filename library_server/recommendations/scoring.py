@@ -160,12 +160,12 @@ def lot(item: Candidate, key: int) -> int:
 
 def success(item: Candidate, average: Average) -> float:
     """How many children succeed with it, shrunk to the mean where it was used little."""
-    return shrunk(average.success if item.success is None else item.success, average.success, item.uses) / 100
+    return shrunk(average.success if item.success is None else item.success, average.success, item.used) / 100
 
 
 def popularity(item: Candidate, average: Average) -> float:
     """How much it is used, shrunk alike."""
-    return shrunk(item.popularity, average.popularity, item.uses) / (average.most or 1)
+    return shrunk(item.popularity, average.popularity, item.used) / (average.most or 1)
 
 
 def engagement(child: Profile, content_type: str) -> float:

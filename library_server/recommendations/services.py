@@ -41,14 +41,15 @@ class Recommendations:
 def recommend(actor: Actor, child_id: int, limit: int) -> Recommendations:
     """At most `limit` items for the child. Raises AccessDenied, ChildNotFound.
 
-    The same all day, as long as neither the child's progress nor the library changes.
+    The same all day, as long as neither the child's progress nor the library changes, nor the use of an item doubles.
     """
     row, tried = _permitted(actor, child_id)
     settings, today = current_config(), utc_now().date()
     library = kept.library(weights := settings.recommendation_weights, today)
     items = library.items([each[0] for each in tried.latest])
     attempts = queries.attempts(tried.latest, items)
-    child = profile.build(row, skill_scores(child_id), attempts, tried.mastered, settings.age_ranges)
+    whole = tried.count == len(attempts)
+    child = profile.build(row, skill_scores(child_id), attempts, tried.mastered, settings.age_ranges, whole)
     ages = [EVERY_AGE, *([child.age_range] if child.age_range else [])]
     pool = library.pool(ages)
     found = pool.candidates_for(child, _begun(attempts, items, ages))

@@ -1,6 +1,7 @@
 """Words of the library that are spelt or sound nearly like others (``pg_trgm``, ``fuzzystrmatch``)."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -16,6 +17,9 @@ LEAST_CLOSENESS = 0.42
 MARGIN = 0.12  # by how much a word may be farther away than the nearest
 BEGUN = 0.05  # by how much a word that only begins so is farther away
 LONGEST = 24  # letters; longer words are not in ``library_word``
+
+# Words that ``library_word`` may have. Others (a number, one or two letters), like stop words, need not be there.
+_TELLING = re.compile(r"\D{3,}")
 
 # An extension may be installed where we do not look, so the functions are asked for.
 _ABILITIES = text("SELECT to_regproc('similarity') IS NOT NULL, to_regproc('dmetaphone') IS NOT NULL")
@@ -40,18 +44,22 @@ class NearWord:
     lexeme: str
 
 
+Near = list[NearWord] | None  # of a word; None for one that says nothing of what is looked for
+
+
 def abilities() -> Abilities:
     """What this database has. One statement."""
     return Abilities(*db.session.execute(_ABILITIES).one())
 
 
-def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = False) -> list[list[NearWord]]:
+def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = False) -> list[Near]:
     """For each of `words` the nearest of the library, nearest first. One statement, none where it cannot be asked.
 
     With `beginnings` the last word may be the beginning of the library's.
     """
-    if not (abilities.trigrams or abilities.sounds) or not words:
-        return [[] for _ in words]
+    found: list[Near] = [[] if _TELLING.fullmatch(word) else None for word in words]
+    if not (abilities.trigrams or abilities.sounds) or not any(near is not None for near in found):
+        return found
     given = {
         "words": [word[:LONGEST] for word in words],
         "beginning": len(words) if beginnings else 0,
@@ -59,17 +67,26 @@ def near_words(words: Sequence[str], abilities: Abilities, beginnings: bool = Fa
         "margin": MARGIN,
         "most": NEAR_WORDS,
     }
-    found: list[list[NearWord]] = [[] for _ in words]
     statement = text(SETTINGS + _THRESHOLDS + _statement(abilities))
     for place, word, lexeme in db.session.execute(statement, given):
-        found[place - 1].append(NearWord(word, lexeme))
+        near = found[place - 1]
+        if word is None:
+            found[place - 1] = None
+        elif near is not None:
+            near.append(NearWord(word, lexeme))
     return found
 
 
-def near_query(wanted: Wanted, found: Sequence[Sequence[NearWord]]) -> dict[str, Any]:
+def telling(found: Iterable[Near]) -> list[list[NearWord]]:
+    """Of the words that say what is looked for."""
+    return [near for near in found if near is not None]
+
+
+def near_query(wanted: Wanted, found: Iterable[Near]) -> dict[str, Any]:
     """The parameters of a search for each word or one near it; empty where a word has none."""
-    groups = [group for group in found if group]
-    if not groups or (len(groups) < len(found) and not wanted.either):
+    needed = telling(found)
+    groups = [group for group in needed if group]
+    if not groups or (len(groups) < len(needed) and not wanted.either):
         return {}
     lexemes = (" | ".join(_quoted(word.lexeme) for word in group) for group in groups)
     return {
@@ -84,7 +101,10 @@ def _quoted(lexeme: str) -> str:
 
 
 def _statement(abilities: Abilities) -> str:
-    """Whole words that share trigrams or sound alike, and for the unfinished one those that begin so."""
+    """Whole words that share trigrams or sound alike, and for the unfinished one those that begin so.
+
+    The last row of a stop word has no word.
+    """
     sources = []
     if abilities.trigrams:
         sources += ["k.word % w.word", "w.word <% k.word AND w.unfinished"]
@@ -97,7 +117,8 @@ def _statement(abilities: Abilities) -> str:
     candidates = " UNION ".join(f"SELECT k.word FROM library_word k WHERE {source}" for source in sources)
     return f"""
         WITH wanted AS MATERIALIZED (
-          SELECT word, place, place = :beginning AS unfinished, {_sound("word", abilities)} AS sound
+          SELECT word, place, place = :beginning AS unfinished, {_sound("word", abilities)} AS sound,
+                 ts_lexize('pg_catalog.english_stem', word) = '{{}}' AS stops
           FROM unnest(CAST(:words AS text[])) WITH ORDINALITY AS given (word, place)),
         near AS (
           SELECT w.place, c.word, c.closeness, max(c.closeness) OVER (PARTITION BY w.place) AS best,
@@ -108,7 +129,9 @@ def _statement(abilities: Abilities) -> str:
             FROM (SELECT word, left(word, char_length(w.word)) AS begun FROM ({candidates}) candidate) measured) c
           WHERE c.closeness >= :least)
         SELECT place, word, coalesce((ts_lexize('pg_catalog.english_stem', word))[1], '=' || word)
-        FROM near WHERE closeness >= best - :margin AND rank <= :most ORDER BY place, rank"""
+        FROM (SELECT place, word, rank FROM near WHERE closeness >= best - :margin AND rank <= :most
+              UNION ALL SELECT place, NULL, :most + 1 FROM wanted WHERE stops) told
+        ORDER BY place, rank"""
 
 
 def _sound(word: str, abilities: Abilities) -> str:

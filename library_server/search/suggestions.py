@@ -11,8 +11,8 @@ from library_server.catalog.visibility import visible
 from library_server.extensions import db
 from library_server.search.asking import SETTINGS, as_sql, bounded
 from library_server.search.models import SearchEntry
-from library_server.search.near import NearWord, abilities, near_words
-from library_server.search.words import fold, is_unfinished, title_query
+from library_server.search.near import NearWord, abilities, near_words, telling
+from library_server.search.words import is_unfinished, title_query, words_of
 
 MOST = 10
 # Of more titles that fit, these are looked at for the best ones: a letter alone begins every twentieth.
@@ -33,7 +33,7 @@ _BEST = """
 
 def suggest(actor: Actor, q: str) -> list[ContentItem]:
     """Up to 10 items for the beginning of a title, best first. At most five statements. Raises SearchTookTooLong."""
-    words = fold(q).split()
+    words = words_of(q)
     if not words:
         return []
     with bounded():
@@ -44,8 +44,8 @@ def suggest(actor: Actor, q: str) -> list[ContentItem]:
             known = {item.id for item in found}
             found += [item for item in _best(actor, _HAS, query=query, last=f" {last}") if item.id not in known]
         if not found:
-            near = near_words(words, abilities(), beginnings=True)
-            if all(near):
+            near = telling(near_words(words, abilities(), beginnings=True))
+            if near and all(near):
                 found = _best(actor, _NEARLY, query=_nearly(near))
     return found[:MOST]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 SHORTEST_PREFIX = 3  # letters; the beginnings of words that are shorter are in every other item
+LONGEST = 100  # letters of a word that are looked for, as titles are indexed; folded, one may become eighteen
 _APOSTROPHES = "'\u2018\u2019\u02bc"
 _LETTERS = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
 _ASCII = str.maketrans({chr(code): chr(code).lower() if chr(code).isalnum() else " " for code in range(128)})
@@ -35,7 +36,7 @@ def read(q: str) -> Wanted:
     unwanted: list[str] = []
     last, either = "", False
     for minus, phrase, word in _TERM.findall(q):
-        parts = fold(phrase or word).split()
+        parts = words_of(phrase or word)
         if not parts:
             continue
         last = ""
@@ -51,6 +52,11 @@ def read(q: str) -> Wanted:
             either = either or parts == ["or"]
             words += [part for part in parts if part != "or"]
     return Wanted(" ".join(terms), tuple(dict.fromkeys(words)), last, " ".join(unwanted), either)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of `text`, folded."""
+    return [word[:LONGEST] for word in fold(text).split()]
 
 
 def fold(text: str) -> str:

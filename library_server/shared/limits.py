@@ -37,7 +37,17 @@ local function hit(key, limit, seconds, cost)
   return {1, before, count + cost, left}
 end
 """
-_HIT = Script(f"{HIT} return hit(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))")
+# Whether a token is revoked. KEYS and ARGV from `at` and `given` on: the revoked token, revoked jtis; perhaps a jti.
+REVOKED = """
+local function revoked(at, given)
+  return KEYS[at] and (redis.call('EXISTS', KEYS[at]) == 1
+    or ARGV[given] and redis.call('SISMEMBER', KEYS[at + 1], ARGV[given]) == 1)
+end
+"""
+_HIT = Script(f"""{HIT}{REVOKED}
+if revoked(2, 4) then return {{1, 0, 0, 0}} end
+return hit(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))
+""")
 
 
 class SharedStorage(Storage, SlidingWindowCounterSupport):
@@ -54,9 +64,13 @@ class SharedStorage(Storage, SlidingWindowCounterSupport):
         return RedisAway
 
     def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Whether `amount` more are allowed within `expiry` seconds; they are then counted."""
+        """Whether `amount` more are allowed within `expiry` seconds; they are then counted.
+
+        Not for who comes with a revoked token (`g.library_revocation`): that will be refused, and its user goes free.
+        """
+        keys, jti = g.get("library_revocation", ([], []))
         try:
-            allowed, before, count, left = _HIT.call(redis.batch(), [named(key)], [limit, expiry, amount])
+            allowed, before, count, left = _HIT.call(redis.batch(), [named(key), *keys], [limit, expiry, amount, *jti])
         except RedisAway:
             return _in_process().acquire_sliding_window_entry(key, limit, expiry, amount)
         g.library_windows = g.get("library_windows", {}) | {key: (before, left / 1000, count, left / 1000)}

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask
 from psycopg2 import InterfaceError, OperationalError
+from psycopg2.errors import LockNotAvailable
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 
@@ -24,7 +25,9 @@ def measure(app: Flask, metrics: Metrics, most_connections: int) -> None:
         metrics.statement_seconds.observe(time.perf_counter() - context.library_started)
 
     def fail(context: ExceptionContext) -> None:
-        if isinstance(context.original_exception, OperationalError | InterfaceError):
+        error = context.original_exception
+        # who finds another at the same work leaves it to that one
+        if isinstance(error, OperationalError | InterfaceError) and not isinstance(error, LockNotAvailable):
             metrics.database_failures.inc()
 
     def connect(*_: Any) -> None:

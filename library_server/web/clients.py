@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from flask import request
@@ -26,8 +26,8 @@ def address_of(environ: Mapping[str, Any], trusted: tuple[str, ...]) -> str:
 @lru_cache(1024)
 def _address(peer: str, told: str, trusted: tuple[str, ...]) -> str:
     if told and is_address(told) and (not is_address(peer) or _is_in(peer, trusted)):
-        return str(ip_address(told))
-    return peer or "unknown"
+        return str(_parsed(told))
+    return str(_parsed(peer)) if is_address(peer) else peer or "unknown"
 
 
 def came_straight_from(networks: tuple[str, ...]) -> bool:
@@ -51,8 +51,14 @@ def is_address(text: str) -> bool:
 
 
 def _is_in(address: str, networks: tuple[str, ...]) -> bool:
-    parsed = ip_address(address)
+    parsed = _parsed(address)
     return any(parsed in network for network in _networks(networks))
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """The address; where a listener for both kinds says ``::ffff:192.0.2.1``, that of IPv4."""
+    parsed = ip_address(address)
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 @cache

@@ -345,10 +345,9 @@ def _make_indexes() -> None:
     )
     _run('CREATE INDEX ix_library_search_title ON library_search (title COLLATE "C") INCLUDE (id, active, standing)')
     _run("CREATE INDEX ix_library_word ON library_word (word)")
-    installed = _scalar("SELECT string_agg(extname, ' ') FROM pg_extension") or ""
-    if "pg_trgm" in installed:
+    if _scalar("SELECT to_regproc('similarity')"):  # an extension may be installed where we do not look
         _run("CREATE INDEX ix_library_word_trigrams ON library_word USING gin (word gin_trgm_ops)")
-    if "fuzzystrmatch" in installed:
+    if _scalar("SELECT to_regproc('dmetaphone')"):
         _run('CREATE INDEX ix_library_word_sound ON library_word (dmetaphone(word) COLLATE "C")')
     _run(f"ANALYZE {', '.join(TABLES)}")
 

@@ -90,6 +90,23 @@ def test_failed_sign_ins_count_by_address_and_no_others_do(limited: Any, as_chil
     assert client.get("/content", environ_overrides=elsewhere).status_code == 401
 
 
+@pytest.mark.parametrize("by_jti", [False, True])
+def test_who_comes_with_a_revoked_token_takes_nothing_from_its_user(
+    by_jti: bool, limited: Any, redis: Any, parent: int, as_parent: Any
+) -> None:
+    client = limited(RATE_LIMIT_DEFAULT="2 per minute")
+    stolen = bearer(user_id=parent, user_type="parent", jti="one")
+    if by_jti:
+        redis.sadd("jwt_blacklist", "one")
+    else:
+        redis.set(f"blacklisted_token:{stolen['Authorization'].removeprefix('Bearer ')}", "1")
+    answers = [client.get("/content", headers=stolen) for _ in range(4)]
+    assert [(answer.status_code, answer.json) for answer in answers] == [
+        (401, {"message": "Token has been revoked"})
+    ] * 4
+    assert [client.get("/content", headers=as_parent).status_code for _ in range(3)] == [200, 200, 429]
+
+
 @pytest.mark.parametrize(
     ("peer", "told", "known"),
     [
@@ -101,6 +118,8 @@ def test_failed_sign_ins_count_by_address_and_no_others_do(limited: Any, as_chil
         ("198.51.100.7", "203.0.113.5", "198.51.100.7"),
         ("::1", "203.0.113.5", "203.0.113.5"),
         ("", "203.0.113.5", "203.0.113.5"),
+        ("::ffff:127.0.0.1", "203.0.113.5", "203.0.113.5"),
+        ("::ffff:198.51.100.7", "203.0.113.5", "198.51.100.7"),
     ],
 )
 def test_the_address_is_what_a_trusted_proxy_says(

@@ -128,6 +128,17 @@ def test_the_backend_s_other_tables_are_not_even_written_to(filled: str, app: Fl
 
 
 @on_guide
+def test_extensions_that_are_elsewhere_are_done_without(database_url: str, app: Flask) -> None:
+    made = "; ".join(f"CREATE EXTENSION {name} SCHEMA elsewhere" for name in ("pg_trgm", "fuzzystrmatch"))
+    run_sql(database_url, f"CREATE SCHEMA elsewhere; {made}")
+    try:
+        migrate(app)
+        assert columns(database_url)["library_word"]
+    finally:
+        run_sql(database_url, "DROP SCHEMA elsewhere CASCADE")
+
+
+@on_guide
 def test_a_complete_content_library_is_not_written_anew(filled: str, app: Flask) -> None:
     before = placement(filled, LIBRARY_TABLES)
     migrate(app)

@@ -210,6 +210,25 @@ def test_too_many_requests_are_refused_in_json(library: Library, backend_port: i
     assert (json.loads(answers[-1].body), answers[-1].header("Retry-After")) == (said, "5")
 
 
+def test_only_uploads_count_against_the_limit_of_uploads(library: Library, backend_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as asked:
+        silent.settimeout(10)
+        config = our_config(library, silent.getsockname()[1], backend_port)
+
+        def strict(port: int, log: Path) -> str:
+            return replaced(config(port, log), "limit_conn library_uploads 20", "limit_conn library_uploads 1")
+
+        with run.nginx(strict, library.logs) as nginx:
+            upload = b"POST /api/content/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+            for request in (b"GET /content HTTP/1.1\r\nHost: x\r\n\r\n",) * 3 + (upload,):
+                client = asked.enter_context(socket.create_connection(("127.0.0.1", nginx.port), 10))
+                client.sendall(request)
+                asked.enter_context(silent.accept()[0])  # it was let through
+            client = asked.enter_context(socket.create_connection(("127.0.0.1", nginx.port), 10))
+            client.sendall(upload)
+            assert client.recv(100).startswith(b"HTTP/1.1 429 ")
+
+
 def test_a_class_that_opens_the_app_at_once_is_served(library: Library, shipped: Server) -> None:
     assert {shipped.ask("/assets/images/logo.svg").status for _ in range(300)} == {200}
 

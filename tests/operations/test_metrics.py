@@ -13,6 +13,7 @@ import requests
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from library_server.extensions import db
 from library_server.shared.gate import RedisAway
@@ -176,6 +177,11 @@ def test_what_is_asked_of_postgresql_is_measured(start: Start, make_app: Any, as
         assert 0.03 <= value(app, "database_statement_seconds_sum") < 5
         assert (value(app, "database_connections"), value(app, "database_connections_max")) == (1, 15)
     assert value(app, "database_connections") == 0
+    with app.app_context(), db.engine.connect() as first, db.engine.connect() as second:
+        first.execute(text("LOCK TABLE library_moved IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(OperationalError):
+            second.execute(text("LOCK TABLE library_moved IN ACCESS EXCLUSIVE MODE NOWAIT"))
+    assert value(app, "database_failures_total") == 0  # another was at work, that is all
     away = make_app("postgresql://nobody@127.0.0.1:1/nothing")
     away.test_client().get("/content", headers=as_parent)
     assert value(away, "database_failures_total") >= 1

@@ -218,6 +218,35 @@ def test_the_list_is_the_same_until_progress_changes(ask, make_item, tried):
 
 
 @one_shape
+def test_a_few_views_change_nothing(make_app, database_url, child, as_parent, sql):
+    sql(FILL.format(items=1000))
+    sql("UPDATE content_library SET usage_count = 63 + usage_count % 3 * 64")
+
+    def listed():
+        app = make_app(database_url)  # which has read nothing yet
+        answer = app.test_client().get(f"/content/child/{child}/recommendations?limit=50", headers=as_parent)
+        with app.app_context():
+            db.engine.dispose()
+        return [(item["content_id"], item["recommendation_score"]) for item in answer.json["recommendations"]]
+
+    before = listed()
+    sql("UPDATE content_library SET usage_count = usage_count + 1 + id % 40")
+    assert len(before) == 50
+    assert listed() == before
+
+
+@guide_only
+def test_of_a_child_with_very_many_attempts_nothing_untrue_is_said(ask, sql, child, make_item, tried):
+    tried(make_item(skill_objectives=["blending"]), 30, at="2020-01-01")
+    sql(FILL.format(items=400))
+    for item in sql("SELECT id FROM content_library WHERE id > 1 ORDER BY id LIMIT 320"):
+        tried(item["id"], 95)
+    make_item(skill_objectives=["blending"], title="wanted")
+    told = {item["title"]: item["recommendation_reason"] for item in ask(limit=50).json["recommendations"]}
+    assert told["wanted"] == "Practises blending, for which there is no recent result."
+
+
+@one_shape
 def test_weights_are_a_setting(make_app, database_url, child, as_parent, make_item):
     popular, fresh = make_item(usage_count=900), make_item(usage_count=0, created_at="2999-01-01")
     firsts = []

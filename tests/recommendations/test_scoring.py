@@ -155,8 +155,8 @@ def test_few_counts_are_shrunk_to_the_mean():
 
 
 def test_the_mean_is_of_those_that_are_used():
-    average = Average.of([item(1, uses=99, success=80), item(2, uses=0, success=20), item(3, uses=50)])
-    assert average.success == pytest.approx((100 * 80 + 20) / 101)
+    average = Average.of([item(1, uses=127, success=80), item(2, uses=0, success=20), item(3, uses=50)])
+    assert average.success == pytest.approx((128 * 80 + 20) / 129)
     assert Average.of([]).success == 50
 
 

@@ -94,9 +94,25 @@ def test_near_spellings_say_that_they_are_near(client, as_child, make_item):
     assert body["facets"]["subject_area"] == {"math": 1}
 
 
+@pytest.mark.parametrize(
+    ("q", "title"),
+    [
+        *((q, "Big elephant") for q in ("a elifant", "my elifant", "the elifant", "elifant is big", "2 elifant")),
+        *((q, "Three little pigs and a wolff") for q in ("3 litle pigs", "the wolf and the piggz", "litle pigs 3")),
+    ],
+)
+def test_what_says_nothing_need_not_be_near_anything(client, as_child, make_item, q, title):
+    make_item(title="Big elephant")
+    make_item(title="Three little pigs and a wolff")
+    body = client.get("/content/search", query_string={"q": q}, headers=as_child).get_json()
+    assert (body["fuzzy"], [item["title"] for item in body["content"]]) == (True, [title])
+    suggested = client.get("/content/suggest", query_string={"q": q}, headers=as_child).get_json()["suggestions"]
+    assert [item["title"] for item in suggested] == [title]
+
+
 def test_nothing_near_is_nothing_found(client, as_child, make_item):
     make_item(title="Elephant")
-    for q in ("qqwxzvvk", "elifant qqwxzvvk", "zz"):
+    for q in ("qqwxzvvk", "elifant qqwxzvvk", "zz", "the zz", "7 1", "over the"):
         body = client.get("/content/search", query_string={"q": q}, headers=as_child).get_json()
         assert (body["fuzzy"], body["pagination"]["total"]) == (False, 0)
 
