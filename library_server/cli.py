@@ -25,7 +25,7 @@ from library_server.web import links
 
 SHOWN = 100
 LEVELS = {Level.FINE: "ok", Level.DEGRADED: "warning", Level.UNUSABLE: "error"}
-NOT_KEPT_UP = "library_search lacks some, as triggers were off; `flask db downgrade 0002` and `upgrade` make it anew"
+NOT_KEPT_UP = "library_search lacks some, as triggers were off; `flask library recount --search` makes it anew"
 TABLES = {"items": importing.ITEMS} | CURRICULUM
 
 library = AppGroup("library", help="Look after the library.")
@@ -122,8 +122,11 @@ def flush_usage() -> None:
 
 
 @library.command("recount")
-def recount() -> None:
+@click.option("--search", is_flag=True, help="Before that, make anew what search reads; writers wait meanwhile.")
+def recount(search: bool) -> None:
     """Count anew what lists go by, if `check-schema` says that it does not add up. Servers go on meanwhile."""
+    if search:
+        counts.refill()
     counts.recount()
     if wrong := counts.wrong():
         raise click.ClickException(f"still out by {wrong} items: {NOT_KEPT_UP}")
@@ -176,6 +179,10 @@ def import_rows(manifest: Path, kind: str, files: Path | None, update: bool, dry
 
 
 def _told(difference: Difference) -> str:
-    what = f"would change {', '.join(difference.columns)} of" if difference.columns else "would add"
-    key = " · ".join(" ".join(part.split()) for part in difference.key)
-    return f"line {difference.line} {what}: {key}"
+    key = " · ".join(map(_on_a_line, difference.key))
+    changes = [f"\n    {name}: {_on_a_line(old)} → {_on_a_line(new)}" for name, old, new in difference.changes]
+    return f"line {difference.line} would {'change' if changes else 'add'}: {key}{''.join(changes)}"
+
+
+def _on_a_line(told: str | None) -> str:
+    return "nothing" if told is None else " ".join(told.split())

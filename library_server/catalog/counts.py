@@ -13,6 +13,7 @@ _TAKE_TURNS = text("LOCK TABLE library_stretch IN SHARE ROW EXCLUSIVE MODE")
 _TRY = text("LOCK TABLE library_stretch IN SHARE ROW EXCLUSIVE MODE NOWAIT")
 _FOLD = text("SELECT library_fold()")
 _RECOUNT = text("SELECT library_recount()")
+_REFILL = text("SELECT library_refill()")
 # Every item is on one shelf of all four filters.
 _WRONG = text("""
     WITH found AS (
@@ -51,6 +52,12 @@ def recount() -> None:
     with _alone() as connection:
         connection.execute(_TAKE_TURNS)
         connection.execute(_RECOUNT)
+
+
+def refill() -> None:
+    """Makes anew what search and lists read of the items. Writers wait; the time grows with the library's texts."""
+    with db.engine.begin() as connection:
+        connection.execute(_REFILL)
 
 
 def wrong() -> int:

@@ -56,12 +56,20 @@ class Table:
         return tuple(name for name in self.columns if self.types[name] == "json")
 
 
+class Change(NamedTuple):
+    """A column that would change, and the first characters of what it has and would have; None is nothing."""
+
+    column: str
+    old: str | None
+    new: str | None
+
+
 class Difference(NamedTuple):
-    """A row of the manifest (its line, its key) that would be added or, where `columns` are named, changed in these."""
+    """A row of the manifest (its line, its key) that would be added or, where there are `changes`, changed."""
 
     line: int
     key: tuple[Any, ...]
-    columns: tuple[str, ...]
+    changes: tuple[Change, ...]
 
 
 @dataclass

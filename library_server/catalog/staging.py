@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, text
 
-from library_server.catalog.manifests import Difference, Report, Table
+from library_server.catalog.manifests import Change, Difference, Report, Table
 from library_server.lib.clock import utc_now
 
 TIMES = ("created_at", "updated_at")
+SHOWN = 60  # characters of a value that would change
 
 
 def create(connection: Connection, table: Table) -> None:
@@ -28,15 +29,21 @@ def fill(connection: Connection, table: Table, lines: io.StringIO) -> None:
 def compare(connection: Connection, table: Table, changeable: Sequence[str], most: int) -> Iterator[Difference]:
     """What `merge` will do, in the order of the manifest, up to `most`."""
     keys = ", ".join(f"new.{name}" for name in table.key)
-    names = ", ".join(f"CASE WHEN bool_or({_differs(table, name)}) THEN '{name}' END" for name in changeable)
-    statement = (
-        f"SELECT * FROM (SELECT new.line, ARRAY[{keys}]::text[] AS key, bool_and(old.id IS NULL) AS is_new, "
-        f"array_remove(ARRAY[{names}]::text[], NULL) AS columns "
-        f"FROM library_import new LEFT JOIN {_name(table)} old ON {_match(table)} GROUP BY new.line, {keys}) AS rows "
-        "WHERE is_new OR columns <> '{}' ORDER BY line LIMIT :most"
+    differs = {name: _differs(table, name) for name in changeable}
+    changes = ", ".join(
+        f"CASE WHEN bool_or({differ}) THEN json_build_array('{name}', {_begins('old', name, differ)}, "
+        f"{_begins('new', name, differ)}) END"
+        for name, differ in differs.items()
     )
-    for line, key, is_new, columns in connection.execute(text(statement), {"most": most}):
-        yield Difference(line, tuple(key), () if is_new else tuple(columns))
+    statement = (
+        f"SELECT line, key, is_new, changes FROM (SELECT new.line, ARRAY[{keys}]::text[] AS key, "
+        f"bool_and(old.id IS NULL) AS is_new, json_build_array({changes}) AS changes, "
+        f"bool_or({' OR '.join([*differs.values(), 'false'])}) AS differs "
+        f"FROM library_import new LEFT JOIN {_name(table)} old ON {_match(table)} GROUP BY new.line, {keys}) AS rows "
+        "WHERE is_new OR differs ORDER BY line LIMIT :most"
+    )
+    for line, key, is_new, changed in connection.execute(text(statement), {"most": most}):
+        yield Difference(line, tuple(key), () if is_new else tuple(Change(*each) for each in changed if each))
 
 
 def merge(connection: Connection, table: Table, changeable: Sequence[str], staged: int, report: Report) -> None:
@@ -61,6 +68,11 @@ def merge(connection: Connection, table: Table, changeable: Sequence[str], stage
     report.added += added
     report.updated += updated
     report.unchanged += staged - added - updated
+
+
+def _begins(row: str, name: str, differs: str) -> str:
+    """How the column begins where it differs; of several rows with the same key, one."""
+    return f"min(left({row}.{name}::text, {SHOWN})) FILTER (WHERE {differs})"
 
 
 def _name(table: Table) -> str:

@@ -227,6 +227,22 @@ def _note_kinds(items: str, where: str = "true") -> str:
         WHERE NOT EXISTS (SELECT FROM library_kind k WHERE k.filters = {_FILTERS})"""
 
 
+_FILL = [
+    _note_kinds("content_library"),
+    _write(f"({_texts('content_library')}) texts"),
+    _note_words(f"(SELECT texts.* FROM content_library n CROSS JOIN LATERAL ({_TEXTS}) texts) found"),
+]
+# Makes anew what triggers that were off have not kept up. What others write meanwhile waits.
+FUNCTIONS["library_refill()"] = f"""
+        CREATE FUNCTION library_refill() RETURNS void LANGUAGE plpgsql SET jit = off AS $$
+        BEGIN
+          LOCK TABLE content_library IN SHARE MODE;
+          DELETE FROM library_word;
+          DELETE FROM library_search s WHERE NOT EXISTS (SELECT FROM content_library n WHERE n.id = s.id);
+          {"; ".join(_FILL)};
+        END $$"""
+
+
 def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
     return (
         f"({', '.join(f'{old}.{name}' for name in names)}) IS DISTINCT FROM "
@@ -270,9 +286,8 @@ def upgrade() -> None:
     _make_functions()
     _make_tables()
     oldest = _scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
-    _run(_note_kinds("content_library"))
-    _run(_write(f"({_texts('content_library')}) texts"))
-    _run(_note_words(f"(SELECT texts.* FROM content_library n CROSS JOIN LATERAL ({_TEXTS}) texts) found"))
+    for statement in _FILL:
+        _run(statement)
     _make_indexes()
     for event, (tables, statements) in _TRIGGERS.items():
         _make_trigger(event, tables, statements)

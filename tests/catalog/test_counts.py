@@ -206,9 +206,25 @@ def test_counts_that_do_not_add_up_are_told_and_made_anew(app, sql, make_item, f
     done = runner.invoke(args=["library", "recount"])
     assert (done.exit_code, done.output) == (0, "Counted.\n")
     assert (_total(sql), _total(sql, {}, "false"), _total(sql, {}, "all")) == (5, 1, 6)
-    sql("ALTER TABLE content_library DISABLE TRIGGER USER; DELETE FROM content_library WHERE download_priority = 1")
+    changes = [
+        "DELETE FROM content_library WHERE download_priority = 1",
+        "UPDATE content_library SET title = 'Elephant', subject_area = 'history' WHERE download_priority = 2",
+        "INSERT INTO content_library (content_type, subject_area, age_range, title) "
+        "VALUES ('story', 'art', 'all', 'Walrus')",
+    ]
+    sql(f"ALTER TABLE content_library DISABLE TRIGGER USER; {'; '.join(changes)}")
     sql("ALTER TABLE content_library ENABLE TRIGGER USER")
-    assert "still out by 1 items: library_search lacks some" in runner.invoke(args=["library", "recount"]).output
+    assert "still out by 4 items: library_search lacks some" in runner.invoke(args=["library", "recount"]).output
+    assert runner.invoke(args=["library", "recount", "--search"]).output == "Counted.\n"
+    assert sql("SELECT title FROM library_search ORDER BY title") == [
+        {"title": title} for title in (*[" a story"] * 4, " elephant", " walrus")
+    ]
+    assert [row["word"] for row in sql("SELECT word FROM library_word ORDER BY word")] == [
+        "elephant",
+        "story",
+        "walrus",
+    ]
+    assert runner.invoke(args=["library", "check-schema"]).exit_code == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)

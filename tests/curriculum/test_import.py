@@ -168,7 +168,8 @@ def test_caches_are_told_once_and_only_of_changes(run: Any) -> None:
 
 
 def test_a_dry_run_prints_what_differs_row_by_row(command: Any, run: Any, manifest: Any, sql: Any) -> None:
-    run(LESSON, LESSON.whole, LESSON.least | {"lesson_number": 4}, LESSON.least | {"lesson_number": 5})
+    kept = LESSON.least | {"lesson_number": 5, "audio_file_path": f"audio/{'o' * 70}.mp3"}
+    run(LESSON, LESSON.whole, LESSON.least | {"lesson_number": 4}, kept)
     before = sql(f"SELECT * FROM {LESSON.table} ORDER BY id")
     path = manifest(
         LESSON.whole | {"content_data": {"minutes": 5, "words": ["cat", "größe", "🕷️"]}},  # the same, in another order
@@ -181,9 +182,12 @@ def test_a_dry_run_prints_what_differs_row_by_row(command: Any, run: Any, manife
     dry = command(LESSON, path, "--dry-run")
     assert dry.output.splitlines()[-2:] == [added, last.format("0 would be updated, 3 left as they are")]
     dry = command(LESSON, path, "--dry-run", "--update")
-    assert dry.output.splitlines()[-4:] == [
-        "line 3 would change content_data, difficulty_progression of: 4 · rhyming · song",
-        "line 4 would change audio_file_path of: 5 · rhyming · song",
+    assert dry.output.splitlines()[-7:] == [
+        "line 3 would change: 4 · rhyming · song",
+        "    content_data: nothing → [1]",
+        "    difficulty_progression: nothing → new",
+        "line 4 would change: 5 · rhyming · song",
+        f"    audio_file_path: audio/{'o' * 54} → audio/new.mp3",
         added,
         last.format("2 would be updated, 1 left as they are"),
     ]
