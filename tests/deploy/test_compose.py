@@ -49,6 +49,12 @@ def test_no_secret_has_a_default_and_every_variable_is_explained() -> None:
         assert set(re.findall(rf"\$\{{{name}(..)", first)) == {":?"}
 
 
+def test_every_setting_that_has_nothing_to_do_with_the_place_may_be_set() -> None:
+    told = set(re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "README.md").read_text(), re.MULTILINE))
+    of_the_place = {"APP_ENV", "HOST", "PORT", "GRACEFUL_TIMEOUT"} | {name for name in told if name.endswith("_PATH")}
+    assert SERVICES["library-server"]["environment"].keys() == told - of_the_place
+
+
 def test_what_is_mounted_is_there() -> None:
     entries = [entry for service in SERVICES.values() for entry in service.get("volumes", [])]
     sources = {entry.split(":")[0] for entry in entries if entry.startswith("./")}
@@ -76,12 +82,17 @@ def test_compose_takes_it(beside: list[str], tmp_path: Path) -> None:
     compose = next((words for words in (["docker", "compose"], ["docker-compose"]) if runs([*words, "version"])), None)
     run.require("docker-compose", compose)
     assert compose
-    (tmp_path / "env").write_text("SECRET_KEY=a\nPOSTGRES_PASSWORD=b\nBACKEND_FOLDER=/tmp\nTLS_FOLDER=/tmp\n")
+    (tmp_path / "env").write_text(
+        "SECRET_KEY=a\nPOSTGRES_PASSWORD=b\nBACKEND_FOLDER=/tmp\nTLS_FOLDER=/tmp\nCACHE_TTL=17\n"
+    )
     files = [word for name in ["docker-compose.yml", *beside] for word in ("-f", name)]
     command = [*compose, "--env-file", str(tmp_path / "env"), *files, "config"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "postgresql://library:b@postgres" in json.dumps(yaml.safe_load(done.stdout))
+    service = yaml.safe_load(done.stdout)["services"]["library-server"]
+    assert "postgresql://library:b@postgres" in json.dumps(service)
+    assert str(service["environment"]["CACHE_TTL"]) == "17"
+    assert not service["environment"].get("CACHE_POLL_SECONDS")
 
 
 def runs(command: list[str]) -> bool:
