@@ -20,6 +20,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from library_server.metrics import Metrics
+from library_server.shared.connecting import BoundedConnection, BoundedManagedConnection, BoundedSSLConnection
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ FIRST_PAUSE_SECONDS, PAUSE_SECONDS = 0.1, 1.0  # between two tries while Redis i
 GENERATION = "library:generation"  # what was cached under another one does not count
 GENERATION_SECONDS = 7 * 86_400
 SENTINEL = "redis+sentinel://"
+_KINDS = {"redis": BoundedConnection, "rediss": BoundedSSLConnection}  # a Unix socket has no name to be resolved
 
 T = TypeVar("T")
 
@@ -192,7 +194,8 @@ def _client(url: str) -> "Redis":
         "driver_info": None,
     }
     if not url.startswith(SENTINEL):
-        return Redis.from_url(url, **options)
+        scheme = url.partition(":")[0]
+        return Redis.from_url(url, **options, **({"connection_class": _KINDS[scheme]} if scheme in _KINDS else {}))
     # redis+sentinel://user:password@host:26379,host:26379/master/0, of which user and password are Redis's
     parts = urlsplit(url)
     hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
@@ -200,7 +203,9 @@ def _client(url: str) -> "Redis":
     patience = {"socket_timeout": SENTINEL_TIMEOUT_SECONDS, "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS}
     sentinel = Sentinel([(host, int(port)) for host, _, port in hosts], sentinel_kwargs=options | patience)
     credentials = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
-    master: Redis = sentinel.master_for(service, db=int(number or 0), **credentials, **options)
+    master: Redis = sentinel.master_for(
+        service, db=int(number or 0), connection_class=BoundedManagedConnection, **credentials, **options
+    )
     return master
 
 

@@ -305,9 +305,17 @@ class Slow(socketserver.ThreadingUnixStreamServer):
     behind = ""
 
 
+class Named(socketserver.ThreadingTCPServer):
+    """The same at an address of the network, and at once."""
+
+    daemon_threads = True
+    delay = 0.0
+    behind = ""
+
+
 class Pass(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        assert isinstance(self.server, Slow)
+        assert isinstance(self.server, Slow | Named)
         with socket.socket(socket.AF_UNIX) as behind:
             behind.connect(self.server.behind)
             threading.Thread(target=self._pass, args=(self.request, behind, 0), daemon=True).start()
@@ -363,3 +371,30 @@ def test_a_slow_redis_is_asked_once_a_request(
             server.shutdown()
             with app.app_context():
                 db.engine.dispose()
+
+
+def test_nobody_waits_for_a_name_that_takes_long_to_be_resolved(
+    make_app: Any, database_url: str, own: OwnRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def slowly(host: str, *asked: Any) -> Any:
+        time.sleep(0.4)
+        return resolve("127.0.0.1", *asked)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    Named.behind = own.url.removeprefix("unix://").partition("?")[0]
+    with Named(("127.0.0.1", 0), Pass) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        app = make_app(database_url, REDIS_URL=f"redis://redis.example:{server.server_address[1]}/0")
+        gate, slowest, answer = app.extensions["library_redis"], 0.0, None
+        deadline = time.monotonic() + BACK_SECONDS
+        while answer is None:
+            assert time.monotonic() < deadline
+            started = time.monotonic()
+            with suppress(RedisAway):
+                answer = gate.ask(lambda redis: redis.ping())
+            slowest = max(slowest, time.monotonic() - started)
+            time.sleep(0.01)
+        assert slowest < 0.3
+        server.shutdown()
