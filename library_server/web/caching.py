@@ -28,6 +28,7 @@ from library_server.shared.redis import Script, redis
 from library_server.version import __version__
 from library_server.web import links, replica
 from library_server.web.changes import look_for_changes
+from library_server.web.inputs import known
 from library_server.web.responses import Page, answer
 
 JITTER = 0.1  # of CACHE_TTL, so that what was cached together is not rebuilt together
@@ -120,7 +121,7 @@ def query_key(schema: type[BaseModel]) -> KeyOf:
     """
 
     def key_of(asked: Asked) -> str | None:
-        query = {name: value for name, value in asked.query.items() if value and name in schema.model_fields}
+        query = known(schema, asked.query)
         if query.pop("active", "true") != "true":
             return None
         told = repr([asked.endpoint, sorted(asked.arguments.items()), sorted(query.items()), asked.elsewhere])

@@ -53,6 +53,7 @@ WholeNumber = Annotated[
 ]
 YesOrNo = Annotated[bool, BeforeValidator(_yes_or_no), WithJsonSchema({"type": "boolean"})]
 
+_WINDOW = frozenset(("page", "per_page", "limit", "offset"))
 STORABLE = AfterValidator(_storable)  # text that PostgreSQL can hold
 
 
@@ -76,7 +77,7 @@ def load_query(schema: type[Schema]) -> Schema:
 
 
 def from_query(schema: type[Schema], arguments: Mapping[str, str]) -> Schema:
-    """`arguments` as `schema`. An empty value counts as absent, unknown names are let pass.
+    """`arguments` as `schema`. Unknown names are let pass.
 
     Raises InvalidInput: a missing parameter first, then wrong values.
     """
@@ -84,8 +85,14 @@ def from_query(schema: type[Schema], arguments: Mapping[str, str]) -> Schema:
     missing = [name for name in required if not arguments.get(name, "").strip()]
     if missing:
         raise InvalidInput(f"Missing required parameter: {', '.join(missing)}")
-    given = {name: value for name, value in arguments.items() if value and name in schema.model_fields}
-    return _validated(schema, given)
+    return _validated(schema, known(schema, arguments))
+
+
+def known(schema: type[BaseModel], arguments: Mapping[str, str]) -> dict[str, str]:
+    """Those of `arguments` that `schema` knows. An empty one counts as absent, but for numbers of a page's window."""
+    return {
+        name: value for name, value in arguments.items() if name in schema.model_fields and (value or name in _WINDOW)
+    }
 
 
 def load_body(schema: type[Schema]) -> Schema:

@@ -245,6 +245,7 @@ def test_what_is_not_a_whole_number_is_refused_by_name(client, as_child, name):
         "１",
         "²",
         "null",
+        "",
     ):
         response = client.get("/content", query_string={name: value}, headers=as_child)
         assert (value, response.status_code) == (value, 400)

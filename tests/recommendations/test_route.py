@@ -86,8 +86,8 @@ def test_a_limit_is_1_to_50(ask, make_item):
     for _ in range(60):
         make_item()
     assert len(ids(ask())) == 10
-    assert [len(ids(ask(limit=limit))) for limit in ("1", "50", "007", "")] == [1, 50, 7, 10]
-    for limit in ("0", "51", "-1", "1.5", "ten", "1e1", "9" * 5000, "\0", "٣", " 5"):
+    assert [len(ids(ask(limit=limit))) for limit in ("1", "50", "007")] == [1, 50, 7]
+    for limit in ("", "0", "51", "-1", "1.5", "ten", "1e1", "9" * 5000, "\0", "٣", " 5"):
         answer = ask(limit=limit)
         assert (answer.status_code, "limit" in answer.json["message"]) == (400, True), limit
 

@@ -103,6 +103,15 @@ def test_a_stranger_gets_nothing_from_the_cache(client: FlaskClient, as_child: A
     assert client.get("/content/1").status_code == 401
 
 
+@one_shape
+def test_what_is_wrong_is_not_answered_from_the_cache(client: FlaskClient, as_child: Any) -> None:
+    for _ in range(2):
+        told = [
+            client.get(f"/content?{query}", headers=as_child).status_code for query in ("", "q=", "page=", "page=0")
+        ]
+        assert told == [200, 200, 400, 400]
+
+
 @pytest.mark.parametrize("how", ["POST", "PUT", "PATCH", "DELETE", "purge"])
 def test_an_edit_shows_at_once_on_every_server(
     how: str, make_app: Any, database_url: str, client: FlaskClient, as_parent: Any, make_item: Any
