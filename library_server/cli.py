@@ -108,7 +108,9 @@ def sweep(older_than: int, verify: bool) -> None:
     _list("items without files", [f"item {item}: {path}" for item, path in report.items_without_files])
     if verify:
         _list("files that have changed", report.files_changed)
-    sys.exit(1 if report.items_without_files or report.files_changed else 0)
+    if report.files_unreadable:
+        _list("files that cannot be read", report.files_unreadable)
+    sys.exit(1 if report.items_without_files or report.files_changed or report.files_unreadable else 0)
 
 
 @library.command("flush-usage")

@@ -17,7 +17,7 @@ from library_server.catalog import staging
 from library_server.catalog.manifests import ManifestError, Report, Row, Table, read
 from library_server.catalog.models import ContentItem
 from library_server.catalog.schemas import ContentDraft
-from library_server.catalog.services import item_changed, remove_unused
+from library_server.catalog.services import IMPORT_LOCK, item_changed, remove_unused
 from library_server.extensions import db
 from library_server.lib import json
 from library_server.storage.base import FileMissing, PathTaken
@@ -38,7 +38,6 @@ ITEMS = Table(
 )
 MAX_DIFFERENCES = 100
 BATCH_ROWS = 10_000  # each is looked up among all that is there
-ADVISORY_LOCK = 7_305_801_143  # two imports at once take turns
 
 
 class Batch(NamedTuple):
@@ -111,7 +110,7 @@ def _take_back(copied: Iterable[str]) -> None:
 
 def _take_turn() -> None:
     """Until the transaction ends, no other import is at work."""
-    db.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+    db.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": IMPORT_LOCK})
 
 
 def _bring_file(table: Table, row: Row, files: Path | None, dry_run: bool, copied: list[str], report: Report) -> bool:

@@ -31,6 +31,7 @@ item_changed = Signal("An item was created, changed, retired or purged; sent wit
 _PROGRESS = table("progress", column("content_id"))
 _FOREIGN_KEY_VIOLATION = "23503"
 _LOCK_SPACE = 730_580  # of advisory locks, ours
+IMPORT_LOCK = 7_305_801_143  # two imports at once take turns
 _WITH_AUDIO, _AUDIO = ("heggerty_curriculum_data", "nursery_rhyme_data"), "audio_file_path"
 
 
@@ -132,7 +133,12 @@ def _remove_file(path: str) -> None:
 
 
 def remove_unused(path: str) -> None:
-    """Removes the file unless a row names it, and lets nobody come to use it until the transaction ends."""
+    """Removes the file unless a row names it, and lets nobody come to use it until the transaction ends.
+
+    While somebody else's import is at work, whose rows nobody can see yet, it stays: ``sweep`` tells of it.
+    """
+    if not db.session.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": IMPORT_LOCK}):
+        return
     if hashed := filenames.HASHED.search(path):  # an upload of the same bytes
         take_turns(hashed[0][1:9])
     if not is_file_used(path):

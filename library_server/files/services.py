@@ -59,8 +59,12 @@ def store(actor: Actor, received: Received, draft: Mapping[str, Any] | None) -> 
     take_turns(received.sha256[:8])
     path = _find_same(received)
     if path is not None:
-        _intent(received.sha256).unlink(missing_ok=True)  # of an upload that crashed: the file is wanted now
-        return Stored(path, True, _item_of(actor, path, received, draft, media))
+        intent = _intent(received.sha256)  # of an upload that crashed, or is just failing
+        if draft is None:
+            intent.unlink(missing_ok=True)  # before our turn ends: the file is wanted now, and no item says so
+        stored = Stored(path, True, _item_of(actor, path, received, draft, media))
+        intent.unlink(missing_ok=True)
+        return stored
     with _both_or_neither(received, draft) as new_path:
         return Stored(new_path, False, _item_of(actor, new_path, received, draft, media))
 
@@ -107,8 +111,10 @@ def _both_or_neither(received: Received, draft: Mapping[str, Any] | None) -> Ite
     except BaseException:
         db.session.rollback()  # which ends our turn: who waited for it may have come to use the file
         take_turns(digest[:8])
-        # What failed may have been a listener, after the row was there. While nobody can tell, the intent stays.
-        if placed and not is_file_used(placed):
+        # What failed may have been a listener, after the row was there. While nobody can tell, the intent stays; where
+        # it is gone, who waited for our turn was given the file.
+        wanted = draft is not None and not intent.exists()
+        if placed and not wanted and not is_file_used(placed):
             storage.content().remove(placed)
         intent.unlink(missing_ok=True)
         db.session.rollback()

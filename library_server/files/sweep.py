@@ -29,6 +29,7 @@ class Report:
     files_without_items: list[str] = field(default_factory=list)
     items_without_files: list[tuple[int, str]] = field(default_factory=list)
     files_changed: list[str] = field(default_factory=list)
+    files_unreadable: list[str] = field(default_factory=list)
 
 
 def sweep(older_than_seconds: int, verify: bool = False) -> Report:
@@ -87,12 +88,18 @@ def _compare(report: Report, verify: bool) -> None:
             storage.content().stat(path)
         except FileMissing:
             report.items_without_files.append((item_id, path))
+        except OSError:
+            report.files_unreadable.append(path)
     used_elsewhere = curriculum_files()
     for path in storage.content().list():
         if path not in owned and path not in used_elsewhere:
             report.files_without_items.append(path)
-        elif verify and owned.get(path) and _digest(path) != owned[path]:
-            report.files_changed.append(path)
+        elif verify and owned.get(path) and path not in report.files_unreadable:
+            try:
+                if _digest(path) != owned[path]:
+                    report.files_changed.append(path)
+            except OSError:
+                report.files_unreadable.append(path)
 
 
 def _digest_told(metadata: object) -> str | None:

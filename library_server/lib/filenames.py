@@ -10,6 +10,7 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\/:*?<>|%]+')
 _NOT_OF_AN_EXTENSION = re.compile(r"[^A-Za-z0-9]+")
 _ATTR_CHARACTERS = "!#$&+-.^_`|~"  # of RFC 8187, beyond letters and digits
 HASHED = re.compile(r"-[0-9a-f]{8}\.[a-z0-9]+$")
+DIGEST = re.compile(r"-(?=[0-9]*[a-f])[0-9a-f]{8}\.[a-z0-9]+$")  # the same for sure: digits alone may be a date
 
 
 def extension(name: str) -> str:

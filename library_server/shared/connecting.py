@@ -39,7 +39,10 @@ class _Bounded:
             except BaseException as error:  # for whoever waits
                 begun.set_exception(error)
 
-        threading.Thread(target=run, name="library-redis-connect", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="library-redis-connect", daemon=True).start()
+        except RuntimeError:  # there is no thread to be had
+            run()
         return begun
 
 

@@ -194,14 +194,17 @@ def _client(url: str) -> "Redis":
         "driver_info": None,
     }
     if not url.startswith(SENTINEL):
-        scheme = url.partition(":")[0]
-        return Redis.from_url(url, **options, **({"connection_class": _KINDS[scheme]} if scheme in _KINDS else {}))
+        if kind := _KINDS.get(url.partition(":")[0]):
+            options["connection_class"] = kind
+        return Redis.from_url(url, **options)
     # redis+sentinel://user:password@host:26379,host:26379/master/0, of which user and password are Redis's
     parts = urlsplit(url)
     hosts = [host.rpartition(":") for host in parts.netloc.rpartition("@")[2].split(",")]
     service, _, number = parts.path.strip("/").partition("/")
     patience = {"socket_timeout": SENTINEL_TIMEOUT_SECONDS, "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS}
     sentinel = Sentinel([(host, int(port)) for host, _, port in hosts], sentinel_kwargs=options | patience)
+    for each in sentinel.sentinels:
+        each.connection_pool.connection_class = BoundedConnection
     credentials = {name: unquote(value) for name in ("username", "password") if (value := getattr(parts, name))}
     master: Redis = sentinel.master_for(
         service, db=int(number or 0), connection_class=BoundedManagedConnection, **credentials, **options

@@ -15,6 +15,7 @@ from library_server.storage.base import FileMissing, PathTaken, Stat
 
 PARTIAL_PREFIX = ".partial-"
 PUBLIC_MODE = 0o644  # nginx reads these files as another user
+PUBLIC_FOLDER_MODE = 0o755
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in the folder must not stop us
 
@@ -61,7 +62,7 @@ class LocalStorage:
         """See `Storage.put`. The file appears by a link, which cannot overwrite, and is on disk when this returns."""
         target = self._locate(path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
         except (FileExistsError, NotADirectoryError):  # a file stands where a folder is needed
             raise PathTaken(path) from None
         try:
@@ -118,6 +119,16 @@ class LocalStorage:
         except (OSError, RuntimeError):  # links in a circle
             raise FileMissing from None
         return target
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes it and what it is in, for all to read, whatever the umask; it is on disk when this returns."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(stat.S_IMODE(folder.stat().st_mode) | PUBLIC_FOLDER_MODE)
+    _sync_folder(folder.parent)
 
 
 def sync(path: Path) -> None:

@@ -58,6 +58,7 @@ _NOTE_USAGE = text("""
     ON CONFLICT (content_id, event, hour) DO UPDATE SET count = library_usage.count + excluded.count
 """)
 _UNREPORTED = text("""
+    SET LOCAL lock_timeout = '500ms';
     SELECT content_id, event, hour, count - reported AS count FROM library_usage
     WHERE reported < count AND hour < :hour ORDER BY hour, content_id, event LIMIT 10000 FOR UPDATE
 """)

@@ -1,10 +1,11 @@
 """Reports of what was used."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Date, and_, cast, func, select
+from sqlalchemy.orm import load_only
 
 from library_server.catalog.models import ContentItem
 from library_server.extensions import db
@@ -14,6 +15,10 @@ TOP = 10
 
 _VIEWS = func.coalesce(func.sum(ItemUsage.count).filter(ItemUsage.event == "view"), 0)
 _DOWNLOADS = func.coalesce(func.sum(ItemUsage.count).filter(ItemUsage.event == "download"), 0)
+_TOLD = (
+    *(ContentItem.title, ContentItem.content_metadata, ContentItem.file_path, ContentItem.content_type),
+    *(ContentItem.subject_area, ContentItem.age_range),
+)
 _OF_ITEM = and_(ContentItem.id == ItemUsage.content_id)
 
 
@@ -44,8 +49,11 @@ def totals(days: Days) -> Used:
     return Used(None, int(views), int(downloads))
 
 
-def by_item(days: Days, most: int | None = None) -> list[tuple[ContentItem | None, Used]]:
-    """Every used item with its numbers, the most used first; None for one that is gone."""
+def by_item(days: Days, most: int | None = None) -> Iterator[tuple[ContentItem | None, Used]]:
+    """Every used item, with what tells its title and where it belongs, and its numbers, the most used first.
+
+    None for one that is gone. Some hundreds are in memory at once.
+    """
     used = (
         select(ItemUsage.content_id, _VIEWS.label("views"), _DOWNLOADS.label("downloads"))
         .where(days.covers())
@@ -58,9 +66,11 @@ def by_item(days: Days, most: int | None = None) -> list[tuple[ContentItem | Non
         select(ContentItem, used.c.content_id, used.c.views, used.c.downloads)
         .outerjoin_from(used, ContentItem, ContentItem.id == used.c.content_id)
         .order_by((used.c.views + used.c.downloads).desc(), used.c.content_id)
+        .options(load_only(*_TOLD))
+        .execution_options(yield_per=500)
     )
-    rows = db.session.execute(statement).all()
-    return [(item, Used(item_id, int(views), int(downloads))) for item, item_id, views, downloads in rows]
+    for item, item_id, views, downloads in db.session.execute(statement):
+        yield item, Used(item_id, int(views), int(downloads))
 
 
 def by_column(days: Days, column: Any) -> list[Used]:

@@ -11,7 +11,7 @@ from library_server.accounts.guards import current_actor, require_editor
 from library_server.catalog import queries as catalog
 from library_server.catalog.errors import ContentNotFound
 from library_server.catalog.models import ContentItem
-from library_server.catalog.schemas import dump_item
+from library_server.catalog.schemas import title_of
 from library_server.usage import queries, replies
 from library_server.usage.queries import TOP, Used
 from library_server.usage.schemas import ReportQuery
@@ -75,7 +75,7 @@ def item_report(item_id: int) -> Response:
             "start": days.first,
             "end": days.last,
             "content_id": item.id,
-            "title": dump_item(item)["title"],
+            "title": title_of(item),
             "views": sum(used.views for used in per_day),
             "downloads": sum(used.downloads for used in per_day),
             "per_day": _per_day(per_day),
@@ -84,7 +84,7 @@ def item_report(item_id: int) -> Response:
 
 
 def _about(item: ContentItem | None) -> tuple[str | None, str | None, str | None]:
-    return (dump_item(item)["title"], item.subject_area, item.age_range) if item else (None, None, None)
+    return (title_of(item), item.subject_area, item.age_range) if item else (None, None, None)
 
 
 def _numbers(used: Used) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from flask_limiter.errors import RateLimitExceeded
+from psycopg2.errors import ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException, default_exceptions
 from werkzeug.routing import RequestRedirect
@@ -102,7 +103,10 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:  # lost in the middle of an answer
+    if isinstance(error, DBAPIError) and (
+        error.connection_invalidated  # lost in the middle of an answer
+        or isinstance(error.orig, ReadOnlySqlTransaction)  # its disk is full, or a standby stands in its place
+    ):
         return _database_away(error)
     config: Any = current_app.extensions.get("library_config")
     if config is not None and config.app_env == "development":

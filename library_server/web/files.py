@@ -88,7 +88,8 @@ def file_headers(tree: Tree, path: str, stat: Stat, attachment: str | None = Non
         "ETag": f'"{stat.modified:x}-{stat.size:x}"',  # nginx's own form, so that both ways give the same
         "Last-Modified": http_date(stat.modified),
         "Accept-Ranges": "bytes",
-        "Cache-Control": _caching(tree, path),
+        # a download has the address of its item, which may come to have another file
+        "Cache-Control": _caching(tree, path) if attachment is None else "private, no-cache",
         **SAFE_HEADERS,
         "Content-Security-Policy": _policy(media_type),
     }
@@ -109,7 +110,7 @@ def _policy(media_type: str) -> str:
 
 def _caching(tree: Tree, path: str) -> str:
     whose = "public" if tree == "assets" else "private"
-    if filenames.HASHED.search(path):
+    if filenames.DIGEST.search(path):
         return f"{whose}, max-age={_YEAR}, immutable"
     return f"{whose}, max-age={_WEEK}" if tree == "assets" else "private, no-cache"
 

@@ -20,6 +20,7 @@ MARK = "Added by the library server"
 EXTENSIONS = ("pg_trgm", "fuzzystrmatch")  # near spellings; search works without
 TABLES = ("library_search", "library_kind", "library_word")
 WORDS = range(1, 9)  # of a search, that are counted in titles
+MANY = 100  # rows of an UPDATE
 COMPLETIONS = 50  # of an unfinished word, that are looked for one by one
 FAR = 1 << 22  # past every standing: a word in the title counts more
 
@@ -164,8 +165,8 @@ FUNCTIONS = {
 
 # In two steps, because PostgreSQL makes a function in SQL part of a statement only if what it is given is plain.
 _TEXTS = """
-    SELECT library_fold(title) AS title, library_fold(objectives) AS objectives,
-           library_fold(description) AS description, library_fold(metadata) AS metadata
+    SELECT library_fold(title) AS title, left(library_fold(objectives), 50000) AS objectives,
+           left(library_fold(description), 50000) AS description, left(library_fold(metadata), 50000) AS metadata
     FROM (SELECT library_title(n.title, n.content_metadata::text, n.file_path) AS title,
                  left(library_json_text(n.skill_objectives::text), 50000) AS objectives,
                  left(coalesce(n.description, ''), 50000) AS description,
@@ -251,8 +252,8 @@ def _differ(old: str, new: str, names: tuple[str, ...]) -> str:
 
 
 _CHANGED = (
-    "EXISTS (SELECT FROM library_before b WHERE b.id = n.id) IS FALSE OR "
-    f"EXISTS (SELECT FROM library_before b WHERE b.id = n.id AND {_differ('b', 'n', _SOURCES)})"
+    "(SELECT a.* FROM library_after a LEFT JOIN library_before b ON b.id = a.id "
+    f"WHERE b.id IS NULL OR {_differ('b', 'a', _SOURCES)})"
 )
 _TRIGGERS = {
     "INSERT": (
@@ -262,10 +263,10 @@ _TRIGGERS = {
     "UPDATE": (
         "REFERENCING OLD TABLE AS library_before NEW TABLE AS library_after",
         [
-            "DELETE FROM library_search s USING library_before b WHERE s.id = b.id "
-            "AND NOT EXISTS (SELECT FROM library_after a WHERE a.id = b.id)",
+            "DELETE FROM library_search s USING (SELECT b.id FROM library_before b "
+            "LEFT JOIN library_after a ON a.id = b.id WHERE a.id IS NULL) gone WHERE s.id = gone.id",
             _note_kinds("library_after"),
-            _write_and_note_words("library_after", _CHANGED),
+            _write_and_note_words(_CHANGED),
             f"""
         UPDATE library_search s SET ({", ".join(_CHEAP)}) = ROW({", ".join(_CHEAP.values())})
         FROM library_after n WHERE s.id = n.id
@@ -372,12 +373,19 @@ def _make_trigger(event: str, tables: str, statements: list[str]) -> None:
 
     A connection keeps the plans of its first write, which may have met empty tables: indexes are to be used even so.
     Before PostgreSQL 18 a plan that cannot do without what is switched off counts as dear, and would be compiled.
+    An UPDATE of many rows is planned for as many: the plan for one would look for each among all.
     """
     schema = _scalar(
         "SELECT quote_ident(relnamespace::regnamespace::text) FROM pg_class WHERE oid = 'library_search'::regclass"
     )
     name = f"library_search_{event.lower()}"
     body = ";\n".join(statements)
+    if event == "UPDATE":
+        planned = "; ".join(f"EXECUTE $many${statement}$many$" for statement in statements)
+        body = (
+            f"IF (SELECT count(*) FROM (SELECT FROM library_after LIMIT {MANY}) counted) = {MANY} "
+            f"THEN {planned}; ELSE {body}; END IF"
+        )
     _run(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
         f"SET search_path = pg_catalog, {schema}, pg_temp SET enable_seqscan = off SET jit = off "

@@ -1,8 +1,10 @@
 """Retiring and purging: what goes, what stays, and what forbids it."""
 
+import psycopg2
 import pytest
 from sqlalchemy import event
 
+from library_server.catalog.services import IMPORT_LOCK
 from library_server.extensions import db
 from tests.conftest import make_child
 
@@ -136,6 +138,17 @@ def test_learning_records_keep_an_item_whatever_their_foreign_key(
     response = client.delete(f"/content/{item}?purge=true", headers=as_parent)
     assert (response.status_code, response.get_json()) == (409, KEPT)
     assert len(sql("SELECT id FROM progress")) == len(sql("SELECT id FROM content_library")) == 1
+    assert (folder / "audio" / "song.mp3").exists()
+
+
+def test_a_file_that_an_import_at_work_may_have_come_to_use_stays(client, as_parent, make_item, folder, database_url):
+    item = make_item(file_path="audio/song.mp3")
+    importing = psycopg2.connect(database_url)
+    try:
+        importing.cursor().execute("SELECT pg_advisory_xact_lock(%s)", (IMPORT_LOCK,))
+        assert client.delete(f"/content/{item}?purge=true", headers=as_parent).status_code == 200
+    finally:
+        importing.close()
     assert (folder / "audio" / "song.mp3").exists()
 
 

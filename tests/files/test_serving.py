@@ -327,6 +327,7 @@ def test_another_size_or_time_is_another_etag(other, ask):
     [
         ("content/audio/song.mp3", "private", None),
         (f"content/{HASHED}", "private", 365 * 86_400),
+        ("content/audio/lesson-20240115.mp3", "private", None),
         ("assets/audio/song.mp3", "public", 7 * 86_400),
         (f"assets/{HASHED}", "public", 365 * 86_400),
     ],
@@ -715,6 +716,7 @@ def fill(folder):
     files |= {
         "audio/song.mp3": SONG,
         HASHED: SONG,
+        "audio/lesson-20240115.mp3": SONG,
         "audio/shorter.mp3": SONG[1:],
         "empty.txt": b"",
         "2026/1.mp3": b"numbers",

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,24 @@ def test_a_download_keeps_its_name(library: Library, plain: Server, shipped: Ser
     wanted = plain.ask("/content/1/download", library.reader)
     assert (wanted.header("Content-Disposition") or "").startswith('attachment; filename="')
     assert shipped.ask("/content/1/download", library.reader) == wanted
+
+
+def test_pages_of_other_origins_may_read_what_gunicorn_lets_them_read(
+    library: Library, backend_port: int, ways: ExitStack
+) -> None:
+    settings = library.settings | {"CORS_ORIGINS": "https://app.example.org,https://other.example.org"}
+    plain = ways.enter_context(run.gunicorn(settings, library.logs))
+    accelerated = ways.enter_context(run.gunicorn(settings | {"USE_X_ACCEL_REDIRECT": "true"}, library.logs))
+    shipped = ways.enter_context(run.nginx(our_config(library, accelerated.port, backend_port), library.logs))
+    for origin in ("https://other.example.org", "https://elsewhere.example.org"):
+        for path in ("1/download", "audio/song.mp3", "video/film.mp4"):
+            link = "" if path == "1/download" else f"?{library.signed(path)}"
+            for headers, target in ((library.reader, path), ({} if link else library.reader, path + link)):
+                asked = (f"/content/{target}", headers | {"Origin": origin})
+                wanted = plain.ask(*asked)
+                assert wanted.status == 200
+                assert (wanted.header("Access-Control-Allow-Origin") == origin) is ("other" in origin)
+                assert shipped.ask(*asked) == wanted
 
 
 def test_what_nginx_could_compress_keeps_its_strong_tag(library: Library, plain: Server, shipped: Server) -> None:

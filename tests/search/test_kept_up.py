@@ -1,5 +1,6 @@
 """What search reads follows the items, whoever writes them, and never stands in a writer's way."""
 
+import json
 import threading
 
 import flask_migrate
@@ -36,6 +37,8 @@ ODD_JSON = [
         '["' + "é" * 3000 + '"]',
     ),
     '{"words": "' + " ".join(f"w{number:x}" for number in range(200_000)) + '"}',
+    # each letter becomes six when it is folded
+    json.dumps([" ".join("\u3316" * 105 + chr(97 + n // 26) + chr(97 + n % 26) for n in range(450))]),
 ]
 
 
@@ -79,6 +82,22 @@ def _words_read(sql):
     """How many words were read one after the other, by whoever is done."""
     [read] = sql("SELECT seq_tup_read AS words FROM pg_stat_user_tables WHERE relname = 'library_word'")
     return read["words"]
+
+
+@on_backend
+def test_many_rows_at_once_are_kept_up_as_single_ones_are(sql):
+    sql(MANY, (1, 20_000))
+    sql(
+        "SET statement_timeout = '60s';"  # to look for each of them among all would take minutes
+        "UPDATE content_library SET active = false WHERE content_id = 1;"  # a connection keeps the plan of this one
+        "UPDATE content_library SET active = true, download_priority = 1 + content_id % 7;"
+        'UPDATE content_library SET content_metadata = \'{"title": "comet"}\' WHERE content_id % 3 = 0;'
+        "UPDATE content_library SET content_id = content_id + 100000 WHERE content_id % 5 = 0"
+    )
+    kept = sql("SELECT * FROM library_search ORDER BY id")
+    sql("SELECT library_refill()")
+    assert len(kept) == 20_000
+    assert sql("SELECT * FROM library_search ORDER BY id") == kept
 
 
 @on_backend

@@ -68,18 +68,6 @@ def library(make_item):
     return {make_item(**values): name for name, values in LIBRARY.items()}
 
 
-@pytest.fixture
-def search(client, as_child):
-    """``search("words", page=2)``: the answer's body."""
-
-    def ask(q, headers=as_child, **query):
-        response = client.get("/content/search", query_string={"q": q, **query}, headers=headers)
-        assert response.status_code == 200, response.get_data()
-        return response.get_json()
-
-    return ask
-
-
 def test_what_is_typed_finds_what_it_should(search, library):
     found = {}
     for q, _ in FINDS:

@@ -187,6 +187,18 @@ def test_a_file_that_is_put_is_there_for_everybody_to_read(give_away, storage, r
     assert everything_in(root / "video") == ["new", "new/two.mp4"]
 
 
+def test_folders_that_are_made_are_for_everybody_too_whatever_the_umask(storage, root, source):
+    before = os.umask(0o077)
+    try:
+        storage.put("video/new/two.mp4", source)
+        (root / "kept").mkdir(mode=0o700)
+        storage.put("kept/two.mp4", source)
+    finally:
+        os.umask(before)
+    modes = {name: (root / name).stat().st_mode & 0o777 for name in ("video", "video/new", "kept")}
+    assert modes == {"video": 0o755, "video/new": 0o755, "kept": 0o700}  # what others made is as they want it
+
+
 def test_a_file_that_is_given_away_costs_no_copy(storage, root, source):
     storage.put("two.mp4", source, give_away=True)
     assert (root / "two.mp4").stat().st_ino == source.stat().st_ino

@@ -1,5 +1,6 @@
 """`flask library sweep`: what crashes left goes once it is old, what does not match is told, all else stays."""
 
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
+from library_server.storage.local import LocalStorage
 from tests.conftest import SECRET, Servers
 from tests.uploads.faults import blocked, unreadable, wait_for
 from tests.uploads.folders import Folders, sha256
@@ -245,6 +247,31 @@ def test_a_flipped_bit_is_found(owners: int, run: Run, folders: Folders, make_it
     result = run("--verify")
     assert result.exit_code == 1
     assert result.output.splitlines() == [*NONE, "1 files that have changed:", "  audio/x.mp3"]
+
+
+@one_shape
+def test_a_file_that_cannot_be_read_is_told_and_ends_nothing(
+    run: Run, folders: Folders, make_item: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descend = LocalStorage._descend
+
+    def on_a_bad_disk(storage: LocalStorage, path: str) -> Any:
+        if path in bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return descend(storage, path)
+
+    monkeypatch.setattr(LocalStorage, "_descend", on_a_bad_disk)
+    for path in ("audio/bad.mp3", "audio/good.mp3"):
+        folders.put(path, b"words")
+        make_item(file_path=path, content_metadata={"media": {"sha256": sha256(b"words")}})
+    folders.put("audio/lonely.mp3")
+    bad = {"audio/bad.mp3"}
+    told = [NONE[0], "1 files without items:", "  audio/lonely.mp3", NONE[2]]
+    for words in ([], ["--verify"]):
+        result = run(*words)
+        changed = ["0 files that have changed."] if words else []
+        assert result.output.splitlines() == [*told, *changed, "1 files that cannot be read:", "  audio/bad.mp3"]
+        assert result.exit_code == 1
 
 
 @one_shape

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from library_server.extensions import cache, db
 from library_server.shared.gate import GENERATION
@@ -101,6 +103,21 @@ def test_a_stranger_gets_nothing_from_the_cache(client: FlaskClient, as_child: A
     make_item()
     client.get("/content/1", headers=as_child)
     assert client.get("/content/1").status_code == 401
+
+
+@one_shape
+def test_a_look_for_changes_does_not_wait_for_who_holds_a_note(app: Any, sql: Any, database_url: str) -> None:
+    sql("INSERT INTO library_change DEFAULT VALUES")
+    holder = psycopg2.connect(database_url)
+    try:
+        holder.cursor().execute("SELECT FROM library_change FOR UPDATE")
+        with app.app_context(), pytest.raises(OperationalError):
+            look_for_changes()
+    finally:
+        holder.close()
+    with app.app_context():
+        look_for_changes()
+    assert sql("SELECT count(*) FROM library_change") == [{"count": 0}]
 
 
 @one_shape

@@ -6,6 +6,7 @@ import time
 import pytest
 from flask import Blueprint, Flask, abort
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from library_server.errors import FieldProblem, InvalidInput, LibraryError, Unavailable
@@ -227,6 +228,17 @@ def test_without_postgresql_every_route_of_the_catalogue_is_503_at_once(make_app
         told = {"message": UNAVAILABLE, "request_id": response.headers["X-Request-ID"]}
         assert (response.mimetype, response.get_json()) == ("application/json", told)
         assert 0 < int(response.headers["Retry-After"]) <= 60
+
+
+@one_shape
+def test_a_postgresql_that_may_only_be_read_is_503_to_who_writes(make_app, database_url, redis, as_parent):
+    read_only = make_url(database_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    readers = make_app(read_only.render_as_string(hide_password=False)).test_client()
+    assert readers.get("/content", headers=as_parent).status_code == 200
+    item = {"content_type": "story", "subject_area": "math", "age_range": "3-5", "title": "A story"}
+    response = readers.post("/content", json=item, headers=as_parent)
+    assert (response.status_code, response.get_json()["message"]) == (503, UNAVAILABLE)
+    assert "Retry-After" in response.headers
 
 
 @one_shape
