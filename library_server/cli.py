@@ -100,7 +100,7 @@ def link_key() -> None:
 @click.option("--verify", is_flag=True, help="Read every file whose digest is known, and compare.")
 def sweep(older_than: int, verify: bool) -> None:
     """Remove what crashes left behind; report files without items, items without files. Exit status 1 if files are
-    missing or changed.
+    missing, changed or unreadable.
     """
     report = sweeping.sweep(older_than * 60, verify)
     click.echo(f"{report.leftovers_removed} leftovers removed, {report.uploads_taken_back} broken uploads taken back.")
