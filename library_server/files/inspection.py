@@ -9,6 +9,7 @@ import json
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ LONGEST_MILLISECONDS = 30 * 86_400_000
 MISMATCH = 3  # exit status
 _HEAD_BYTES = 16
 _CHUNK_BYTES = 1024 * 1024
+
+_TURN = threading.Lock()  # a worker looks at one file at a time, so that files need `MEMORY_BYTES` of it at most
 
 Found = dict[str, Any]
 
@@ -37,7 +40,7 @@ def inspect(path: Path, extension: str, meanwhile: Callable[[], object] = lambda
     """
     command = [sys.executable, "-I", __file__, extension, str(path)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=pipe) as process:  # noqa: S603 (our own words)
+    with _TURN, subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=pipe) as process:  # noqa: S603 (our own words)
         try:
             meanwhile()
             told, complaint = process.communicate(timeout=WALL_SECONDS)

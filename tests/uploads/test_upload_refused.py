@@ -1,6 +1,8 @@
 """What an upload is refused for, in which words, and that nothing is left of it."""
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
@@ -321,6 +323,24 @@ def shape() -> str:
 def small(serve: Callable[..., FlaskClient]) -> FlaskClient:
     """A client of a server that takes files of up to 1000 bytes."""
     return serve(MAX_UPLOAD_SIZE=1000)
+
+
+def test_one_file_is_looked_at_after_the_other(tmp_path: Path) -> None:
+    """Each may take a gigabyte of memory."""
+    path = tmp_path / "x.txt"
+    path.write_text("words")
+    at_once: list[int] = []
+    looking = threading.Semaphore(4)
+
+    def note() -> None:
+        with looking:
+            at_once.append(4 - looking._value)
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(inspection.inspect, path, "txt", note) for _ in range(4)]:
+            assert done.result() == {}
+    assert at_once == [1, 1, 1, 1]
 
 
 @pytest.fixture
