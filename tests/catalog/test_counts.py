@@ -266,7 +266,10 @@ def _grow_and_read(sql, fold, skewed, first, last):
     fold()
     for table in ("library_search", "library_stretch", "library_shelf"):
         sql("SET synchronous_commit = on")  # VACUUM marks no page whose commit is not on disk yet
-        sql(f"VACUUM ANALYZE {table}")
+        for _ in range(20):  # nor one that is just being written
+            sql(f"VACUUM ANALYZE {table}")
+            if sql("SELECT relallvisible >= relpages AS done FROM pg_class WHERE relname = %s", (table,))[0]["done"]:
+                break
     asked = [{}, {"subject_area": "s1"}, {"subject_area": "s1", "age_range": "a1"}]
     asked.append(asked[-1] | {"content_type": "c1", "difficulty_level": "d"})
     read = {}
