@@ -20,7 +20,7 @@ from library_server.search.near import abilities, near_query, near_words
 from library_server.search.words import Wanted, is_unfinished, read, title_query
 
 # As many are ordered by the whole of their text; of more, the first by title, priority and popularity.
-RANKED = 300
+RANKED = 200
 
 # What is looked for: the words that are typed, or those near them but for what is not wanted.
 _EXACTLY = "library_query(:web, :last, :beginning, :title)"

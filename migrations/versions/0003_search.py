@@ -120,12 +120,14 @@ FUNCTIONS = {
             words := ARRAY(SELECT word FROM (
               SELECT word FROM library_word WHERE word >= unfinished ORDER BY word LIMIT {COMPLETIONS}) next
               WHERE starts_with(word, unfinished));
-            IF cardinality(words) < {COMPLETIONS} THEN
-              SELECT coalesce(string_agg(quote_literal(lexeme), ' | ') || format(' | %L:*', '=' || unfinished),
-                              beginning) INTO beginning
-              FROM unnest(tsvector_to_array(to_tsvector('pg_catalog.english', array_to_string(words, ' ')))) lexeme;
+            IF cardinality(words) BETWEEN 1 AND {COMPLETIONS - 1} THEN
+              SELECT string_agg(quote_literal(lexeme), ' | ') || format(' | %L:*', '=' || unfinished) INTO beginning
+              FROM unnest(tsvector_to_array(
+                to_tsvector('pg_catalog.english', array_to_string(unfinished || words, ' ')))) lexeme;
+              query := ts_rewrite(query, last, beginning::tsquery);
+            ELSE
+              query := ts_rewrite(query, last, last || beginning::tsquery);
             END IF;
-            query := ts_rewrite(query, last, last || beginning::tsquery);
           END IF;
           RETURN CASE WHEN querytree(query) = 'T' THEN '''='''::tsquery && query ELSE query END;
         END $$""",

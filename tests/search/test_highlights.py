@@ -55,3 +55,18 @@ def test_texts_without_a_hit_are_not_asked_about_and_all_others_are(app, stateme
         assert statements == []
         assert highlights.highlight(["a b"], "'a''b'") == ["a b"]  # a lexeme with quotes: asked about
         assert len(statements) == 1
+
+
+@one_shape
+def test_texts_that_are_asked_about_together_do_not_touch_each_other(app):
+    with app.app_context():
+        endless = "pony " + "x" * 3000  # PostgreSQL leaves such a word out
+        texts = ["pony | tale", " pony ", "pony\n", endless, "<b>pony</b>", "last pony"]
+        assert highlights.highlight(texts, "'poni'") == [
+            "<mark>pony</mark> | tale",
+            " <mark>pony</mark> ",
+            "<mark>pony</mark>\n",
+            endless,
+            "&lt;b&gt;<mark>pony</mark>&lt;/b&gt;",
+            "last <mark>pony</mark>",
+        ]
