@@ -76,10 +76,12 @@ def test_what_is_typed_finds_what_it_should(search, library):
     assert found == dict(FINDS)
 
 
-def test_an_unfinished_word_is_completed_however_many_words_begin_so(search, make_item):
+def test_an_unfinished_word_is_completed_however_many_words_begin_so(search, make_item, sql):
     texts = ["A lantern.", "Lanterns glow.", "By lanternlight.", "Another thing: a lan tern."]
     first, *others = [make_item(title="Light", description=text) for text in texts]
     numbered = make_item(title="Lantern7")
+    [asked] = sql("SELECT library_query('lantern', 'lantern', '''lantern'':*', '')::text AS query")
+    assert asked["query"] == "'lantern' | 'lanternlight' | '=lantern':*"  # nothing is looked up twice
     assert {each["content_id"] for each in search("lantern")["content"]} == {first, *others[:2], numbered}
     assert [each["content_id"] for each in search("lanternlig")["content"]] == [others[1]]
     many = make_item(title="Light", description=" ".join(f"lantern{a}{b}" for a in "abcdefgh" for b in "abcdefgh"))
